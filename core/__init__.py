@@ -1,0 +1,1 @@
+"""The shared core of Heptad: encoders, fusion, objectives, training and evaluation. It knows no domain."""
