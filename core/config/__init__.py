@@ -1,0 +1,1 @@
+"""Reading, checking and building configurations. Torch-free until a component is checked or built."""

@@ -1,0 +1,65 @@
+"""Samples to a `Batch`. A modality that some rows lack costs those rows nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.data.processor import Processor
+from core.types import Batch
+
+
+class Collate:
+    """Callable for a loader: list of samples -> Batch. Picklable, so that loader processes can have it."""
+
+    def __init__(
+        self,
+        processors: Mapping[str, Processor],
+        label_names: Sequence[str],
+        masks: Sequence[str] = (),
+        mask_of: str = "",
+    ) -> None:
+        self.processors = dict(processors)
+        self.label_names = tuple(label_names)
+        self.masks = tuple(masks)
+        self.mask_of = mask_of
+
+    def __call__(self, samples: Sequence[Mapping[str, Any]]) -> Batch:
+        inputs, present, keys = {}, {}, {}
+        for modality, processor in self.processors.items():
+            has = [modality in sample["inputs"] for sample in samples]
+            present[modality] = torch.tensor(has, dtype=torch.bool)
+            rows = [sample["inputs"][modality] for sample in samples if modality in sample["inputs"]]
+            if not rows:
+                continue
+            inputs[modality] = processor.collate(rows)
+            content_V = inputs[modality].extra.get("text_id")
+            if content_V is not None:  # equal texts are one another's positives, never negatives
+                keys[modality] = torch.full((len(samples),), -1, dtype=torch.int64)
+                keys[modality][present[modality]] = content_V
+        keys["sample"] = torch.tensor([sample["index"] for sample in samples], dtype=torch.int64)
+        keys["group"] = torch.tensor([stable_id(sample["group"]) for sample in samples], dtype=torch.int64)
+        labels = {
+            name: torch.tensor([float(s["labels"].get(name, math.nan)) for s in samples]) for name in self.label_names
+        }
+        return Batch([s["id"] for s in samples], inputs, present, labels, keys, self._masks(samples))
+
+    def _masks(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        out = {}
+        for name in self.masks:
+            found = [s["inputs"].get(self.mask_of, {}).get(f"mask_{name}") for s in samples]
+            shape = next((m.shape for m in found if m is not None), None)
+            if shape is not None:  # -1: a row without this mask is not labelled
+                rows = [np.full(shape, -1) if m is None else m for m in found]
+                out[name] = torch.from_numpy(np.stack(rows).astype(np.int64))
+        return out
+
+
+def stable_id(text: str) -> int:
+    """The same non-negative 63-bit integer for the same text, in every process."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1

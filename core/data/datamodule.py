@@ -1,0 +1,220 @@
+"""The data of a run: layouts of the three splits, fitted processors, a filled sample cache and the loaders."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from core.config.schema import DataSettings
+from core.data.bad_records import BadRecords
+from core.data.built import cache_root
+from core.data.collate import Collate
+from core.data.dataset import RecordDataset
+from core.data.layout import SPLITS, Layout
+from core.data.processor import Processor
+from core.data.sampler import StepSampler
+from core.data.store import SampleStore, sample_key
+from core.errors import DataError
+from core.types import Batch
+
+Progress = Callable[[str, int, int], None]  # (what, done, of)
+
+
+class DataModule:
+    """Splits of one dataset, ready for training and evaluation.
+
+    `prepare` reads every record once: processors that learn (tokenizers) are fitted on the training split, samples go
+    to the cache, unreadable records are set aside by policy. After it, loaders only read the cache.
+    """
+
+    def __init__(
+        self,
+        layouts: Mapping[str, Layout],
+        processors: Mapping[str, Processor],
+        settings: DataSettings,
+        *,
+        seed: int,
+        masks: Sequence[str] = (),
+        mask_of: str = "",
+    ) -> None:
+        self.layouts = dict(layouts)
+        self.processors = dict(processors)
+        self.settings = settings
+        self.seed = seed
+        self.masks, self.mask_of = tuple(masks), mask_of
+        self.label_names = next(iter(layouts.values())).label_names
+        self.store = SampleStore(cache_root() / "samples")
+        self.indices: dict[str, list[int]] = {}
+        self.skipped: dict[str, int] = {}
+
+    def fit_processors(self) -> None:
+        """Fit what learns from data (tokenizers) on the training split."""
+        train = self.layouts["train"]
+        for modality, processor in self.processors.items():
+            processor.fit(r.sources[modality] for r in train if modality in r.sources)
+
+    def prepare(self, splits: Iterable[str], *, bad_csv: Path, progress: Progress | None = None) -> None:
+        """Fill the cache for `splits` and set unreadable records aside. Raises DataError by the bad-record policy."""
+        for split in splits:
+            layout = self.layouts[split]
+            count = min(len(layout), self.settings.limit.get(split, len(layout)))
+            chosen = _spread(len(layout), count)
+            bad = BadRecords(
+                policy=self.settings.on_bad_record,
+                out_csv=bad_csv,
+                max_share=self.settings.max_bad_share,
+            )
+            dataset = self._dataset(split, chosen)
+            kept = []
+            for position, fault in self._load_all(dataset, _Ticker(split, count, progress)):
+                if fault is None:
+                    bad.good()
+                    kept.append(chosen[position])
+                else:
+                    bad.report(layout.record(chosen[position]), fault)
+            self.skipped[split] = bad.bad
+            if not kept:
+                raise DataError(f"{layout.root}: split '{split}' of {layout.name} has no readable record")
+            self.indices[split] = kept
+
+    def _load_all(self, dataset: RecordDataset, tick: Callable[[int], None]) -> Iterable[tuple[int, DataError | None]]:
+        workers = self.settings.prepare_workers
+        positions = range(len(dataset))
+        if workers < 2 or len(dataset) < 16 or self._is_cached(dataset):
+            for position in positions:
+                yield position, _try(dataset, position)
+                tick(position + 1)
+            return
+        context = multiprocessing.get_context("spawn")
+        chunks = [positions[i : i + 8] for i in range(0, len(positions), 8)]
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_adopt, initargs=(dataset,)) as pool:
+            try:
+                done = 0
+                for chunk, faults in zip(chunks, pool.map(_try_chunk, chunks)):
+                    for position, fault in zip(chunk, faults):
+                        yield position, DataError(fault) if fault is not None else None
+                    done += len(chunk)
+                    tick(done)
+            except BrokenProcessPool as err:
+                raise DataError(
+                    "a process that reads records died (out of memory, or a library crashed); "
+                    "set --data.prepare_workers 0 to see where"
+                ) from err
+
+    def _is_cached(self, dataset: RecordDataset) -> bool:
+        """Whether a look at a few records says that nothing is left to compute."""
+        for position in _spread(len(dataset), min(4, len(dataset))):
+            for modality, source in dataset.record(position).sources.items():
+                processor = self.processors.get(modality)
+                if processor is None or isinstance(source, str):
+                    continue
+                if sample_key(processor.fingerprint(), source, root=dataset.layout.root) not in self.store:
+                    return False
+        return not self.masks
+
+    def fingerprint(self) -> str:
+        """Changes when the records in use, their order or the processing change."""
+        digest = hashlib.sha256()
+        for split in SPLITS:
+            for index in self.indices.get(split, ()):
+                digest.update(f"{split}\0{self.layouts[split].record(index).id}\n".encode())
+        for modality, processor in sorted(self.processors.items()):
+            digest.update(f"{modality}\0{processor.fingerprint()}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def train_loader(self, *, total: int, start: int = 0, rank: int = 0, world: int = 1) -> DataLoader[Batch]:
+        """Batches of steps `start` to `total`, augmented if the settings say so."""
+        dataset = self._dataset("train", self.indices["train"], augment=self.settings.augment)
+        sampler = StepSampler(
+            len(dataset),
+            batch_size=self.settings.batch_size,
+            total=total,
+            seed=self.seed,
+            start=start,
+            rank=rank,
+            world=world,
+        )
+        return self._loader(dataset, batch_sampler=sampler)
+
+    def eval_loader(self, split: str, *, batch_size: int | None = None) -> DataLoader[Batch]:
+        """All rows of a split once, in order, not augmented."""
+        size = batch_size or self.settings.batch_size
+        return self._loader(self._dataset(split, self.indices[split]), batch_size=size)
+
+    def dataset(self, split: str) -> RecordDataset:
+        """The split's samples, not augmented."""
+        return self._dataset(split, self.indices[split])
+
+    def _dataset(self, split: str, indices: Sequence[int], augment: bool = False) -> RecordDataset:
+        return RecordDataset(
+            self.layouts[split],
+            self.processors,
+            store=self.store,
+            indices=indices,
+            seed=self.seed,
+            augment=augment,
+            masks=self.masks,
+            mask_of=self.mask_of,
+        )
+
+    def _loader(self, dataset: RecordDataset, **how: Any) -> DataLoader[Batch]:
+        workers = self.settings.workers
+        return DataLoader(  # it yields what collate_fn returns, which its type parameter does not say
+            cast(Dataset[Batch], dataset),
+            collate_fn=Collate(self.processors, self.label_names, self.masks, self.mask_of),
+            num_workers=workers,
+            timeout=self.settings.worker_timeout if workers else 0,
+            persistent_workers=workers > 0,
+            multiprocessing_context="spawn" if workers else None,
+            **how,
+        )
+
+
+class _Ticker:
+    """Reports how many of a split's records are done."""
+
+    def __init__(self, split: str, count: int, progress: Progress | None) -> None:
+        self.split, self.count, self.progress = split, count, progress
+
+    def __call__(self, done: int) -> None:
+        if self.progress is not None:
+            self.progress(self.split, done, self.count)
+
+
+def _spread(size: int, count: int) -> list[int]:
+    """`count` positions out of `size`, evenly spaced and in order."""
+    return [int(i) for i in np.linspace(0, size, count, endpoint=False)]
+
+
+_adopted: RecordDataset | None = None
+
+
+def _adopt(dataset: RecordDataset) -> None:
+    """In a worker process: take the data set that the chunks refer to, and leave the cores to the other workers."""
+    global _adopted
+    import torch
+
+    torch.set_num_threads(1)
+    _adopted = dataset
+
+
+def _try(dataset: RecordDataset, position: int) -> DataError | None:
+    try:
+        dataset[position]
+    except DataError as fault:
+        return fault
+    return None
+
+
+def _try_chunk(positions: Sequence[int]) -> list[str | None]:
+    assert _adopted is not None
+    faults = [_try(_adopted, position) for position in positions]
+    return [None if fault is None else str(fault) for fault in faults]

@@ -1,0 +1,101 @@
+"""A split of a layout as samples: records read through processors, kept in the sample store, augmented by position."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from core.data.layout import Layout, Record
+from core.data.processor import Processor
+from core.data.store import SampleStore, sample_key
+
+Item = tuple[int, int]  # (epoch, position in the data set)
+
+
+class RecordDataset(Dataset[dict[str, Any]]):
+    """Samples of a split. Augmentation is a function of (seed, epoch, record), never of who loads it, or when.
+
+    An item is a position, or (epoch, position) while training. A sample is a dict: `id`, `group`, `index`, `labels`,
+    `inputs` (modality -> arrays); a missing modality is absent. `masks`: names of dense labels to load, mapped
+    onto the grid of `mask_of`, the modality they belong to.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        processors: Mapping[str, Processor],
+        *,
+        store: SampleStore | None = None,
+        indices: Sequence[int] | None = None,
+        seed: int = 0,
+        augment: bool = False,
+        masks: Sequence[str] = (),
+        mask_of: str = "",
+    ) -> None:
+        self.layout = layout
+        self.processors = dict(processors)
+        self.store = store
+        self.indices = list(range(len(layout))) if indices is None else list(indices)
+        self.seed = seed
+        self.augment = augment
+        self.masks = tuple(masks)
+        self.mask_of = mask_of
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def record(self, position: int) -> Record:
+        return self.layout.record(self.indices[position])
+
+    def __getitem__(self, item: int | Item) -> dict[str, Any]:
+        epoch, position = item if isinstance(item, tuple) else (0, item)
+        index = self.indices[position]
+        record = self.layout.record(index)
+        inputs = self.load(record)
+        if self.augment:
+            for modality, sample in inputs.items():
+                rng = np.random.default_rng([self.seed, epoch, index, zlib.crc32(modality.encode())])
+                inputs[modality] = self.processors[modality].augment(sample, rng)
+        return {
+            "id": record.id,
+            "group": record.group,
+            "index": index,
+            "labels": dict(record.labels),
+            "inputs": inputs,
+        }
+
+    def load(self, record: Record) -> dict[str, dict[str, np.ndarray]]:
+        """The record's modalities as their processors make them, from the store where it has them."""
+        inputs = {}
+        for modality, processor in self.processors.items():
+            source = record.sources.get(modality)
+            if source is None:
+                continue
+
+            def compute(processor: Processor = processor, source: Any = source) -> dict[str, np.ndarray]:
+                return processor.load(source)
+
+            if self.store is None or isinstance(source, str):  # text is quicker made than read
+                inputs[modality] = compute()
+            else:
+                key = sample_key(processor.fingerprint(), source, root=self.layout.root)
+                inputs[modality] = self.store.get(key, compute)
+        for name in self.masks if self.mask_of in inputs else ():
+            if name in record.masks:
+                inputs[self.mask_of] = {**inputs[self.mask_of], f"mask_{name}": self._mask(record, name)}
+        return inputs
+
+    def _mask(self, record: Record, name: str) -> np.ndarray:
+        processor, source = self.processors[self.mask_of], record.sources[self.mask_of]
+
+        def compute() -> dict[str, np.ndarray]:
+            return {"mask": processor.load_mask(record.masks[name], source)}
+
+        if self.store is None:
+            return compute()["mask"]
+        fingerprint = f"{processor.fingerprint()} mask {sample_key('', source, root=self.layout.root)}"
+        return self.store.get(sample_key(fingerprint, record.masks[name], root=self.layout.root), compute)["mask"]

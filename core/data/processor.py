@@ -1,0 +1,93 @@
+"""Processor: from one source to one sample, and from samples to a model's input.
+
+The same object serves training, evaluation, embedding and deployment, and is saved with the weights: there is no second
+preprocessing path. `load` is deterministic and may be cached; only `augment` is random, and its generator is given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from core.errors import ConfigError
+from core.types import ModalityInput
+
+Sample = dict[str, np.ndarray]
+
+
+class Processor(ABC):
+    """What one modality goes through before the model. Its typed keyword-only `__init__` is its config.
+
+    Every argument of `__init__` is kept as an attribute of the same name. version: raised when `load` changes its
+    result. not_in_load: arguments that only `augment` or `collate` use, so that changing them keeps cached samples.
+    """
+
+    modality_kind: ClassVar[Literal["image", "volume", "text"]]
+    version: ClassVar[int] = 1
+    not_in_load: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def load(self, source: Any) -> Sample:
+        """Arrays of one source (a path, content, or what the domain documents); deterministic, so it may be cached.
+
+        Raises DataError naming the file, the fault and the remedy.
+        """
+
+    def augment(self, sample: Mapping[str, np.ndarray], rng: np.random.Generator) -> Sample:
+        """A random variation of a loaded sample, for training only. It never writes into `sample`."""
+        return dict(sample)
+
+    @abstractmethod
+    def collate(self, samples: Sequence[Mapping[str, np.ndarray]]) -> ModalityInput:
+        """Model input of V >= 1 samples, loaded or augmented, in their order."""
+
+    def load_mask(self, path: Path, source: Any) -> np.ndarray:
+        """Dense labels of `source`, read from `path` and brought onto the grid of its sample; integers, -1 = unknown.
+
+        Raises DataError when the labels do not lie on the grid of `source`.
+        """
+        raise ConfigError(f"{type(self).__name__} has no dense labels; leave {path} out of the task")
+
+    label_suffix: ClassVar[str] = ""  # of the files that `write_labels` makes
+
+    def read_labels(self, path: Path) -> tuple[np.ndarray, tuple[float, ...]]:
+        """Labels of a file as they are, on their own grid, and the size of a cell along each axis."""
+        raise ConfigError(f"{type(self).__name__} has no dense labels; leave {path} out of the task")
+
+    def labels_to_source(self, labels: np.ndarray, source: Any) -> np.ndarray:
+        """Labels on the model grid, brought onto the own grid of `source`."""
+        raise ConfigError(f"{type(self).__name__} has no dense labels")
+
+    def write_labels(self, labels: np.ndarray, source: Any, path: Path) -> None:
+        """Write labels that lie on the own grid of `source`, with its position in the world."""
+        raise ConfigError(f"{type(self).__name__} has no dense labels")
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make an equal processor (before `fit` or `restore`)."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def fingerprint(self) -> str:
+        """Changes whenever `load` could give another result for the same source: 32 hex digits."""
+        config = {name: value for name, value in self.config().items() if name not in self.not_in_load}
+        facts = [type(self).__module__, type(self).__qualname__, self.version, config, self._learned()]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+    def _learned(self) -> str:
+        """Digest of what `fit` learned; empty when there is nothing."""
+        return ""
+
+    def fit(self, sources: Iterable[Any]) -> None:  # noqa: B027 - most processors have nothing to fit
+        """Learn what `load` needs (a vocabulary) from training sources; called once, before the first `load`."""
+
+    def save(self, folder: Path) -> None:  # noqa: B027 - most processors are their config
+        """Write what `fit` learned into `folder`, beside the config."""
+
+    def restore(self, folder: Path) -> None:  # noqa: B027
+        """Read back what `save` wrote. Raises CheckpointError naming the file that is missing or unreadable."""

@@ -1,0 +1,21 @@
+"""Encoders: input of one modality -> Encoded."""
+
+from core.encoders.base import BlockContext, BlockHook, Encoder, SteppableEncoder, require_steps
+from core.encoders.cnn import ConvNet
+from core.encoders.image import ImageTransformer
+from core.encoders.slices import SlicePooled
+from core.encoders.text import TextTransformer
+from core.encoders.volume import VolumeTransformer
+
+__all__ = [
+    "BlockContext",
+    "BlockHook",
+    "ConvNet",
+    "Encoder",
+    "ImageTransformer",
+    "SlicePooled",
+    "SteppableEncoder",
+    "TextTransformer",
+    "VolumeTransformer",
+    "require_steps",
+]

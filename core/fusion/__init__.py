@@ -1,0 +1,21 @@
+"""Ways to let modalities meet."""
+
+from core.fusion.base import Fused, Fusion
+from core.fusion.co_attention import CoAttention, CoAttentionLayer
+from core.fusion.late import ConcatFusion, LateFusion, MeanFusion, ProductOfExperts
+from core.fusion.missing import DropMissing, LearnedMissing, MissingPolicy, ZeroMissing
+
+__all__ = [
+    "CoAttention",
+    "CoAttentionLayer",
+    "ConcatFusion",
+    "DropMissing",
+    "Fused",
+    "Fusion",
+    "LateFusion",
+    "LearnedMissing",
+    "MeanFusion",
+    "MissingPolicy",
+    "ProductOfExperts",
+    "ZeroMissing",
+]

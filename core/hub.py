@@ -1,0 +1,249 @@
+"""Saved models: a folder of config.json, model.safetensors, processor files and a card; local, or on the Hub.
+
+encoder = load_encoder("runs/.../pretrain-x", "image")
+vector = encoder.encode("file")            # (E,) unit length, the same vector that training saw
+vectors = encoder.encode(["a", "b"])       # (2, E)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.config.build import build
+from core.config.check import FaultFinder, is_node
+from core.data.processor import Processor
+from core.errors import CheckpointError, ConfigError, DataError, nearest
+from core.files import atomic_folder
+from core.models.dual_encoder import DualEncoder
+
+FORMAT = 1
+# A saved config is data from elsewhere: it may name classes of these packages only, so that loading runs no other code.
+TRUSTED = ("core.", "domains.", "torch.nn.")
+
+
+class SavedModel:
+    """A model with the processors it was trained with.
+
+    model: in evaluation mode. processors: modality -> fitted processor. about: what the card was made from.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: DualEncoder,
+        model_node: Mapping[str, Any],
+        processors: Mapping[str, Processor],
+        processor_nodes: Mapping[str, Any],
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model = model.eval()
+        self.model_node = dict(model_node)
+        self.processors = dict(processors)
+        self.processor_nodes = dict(processor_nodes)
+        self.about = dict(about or {})
+
+    def save_pretrained(self, folder: Path | str, *, card: str = "") -> Path:
+        """Write the folder, whole or not at all; an older one of the same name is replaced."""
+        import shutil
+
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        if folder.exists():
+            if not (folder / "config.json").is_file() and any(folder.iterdir()):
+                raise CheckpointError(f"{folder}: exists and holds no saved model; choose another folder")
+            shutil.rmtree(folder)
+        config = {
+            "format": FORMAT,
+            "model": self.model_node,
+            "processors": self.processor_nodes,
+            "about": self.about,
+        }
+        with atomic_folder(folder, error=CheckpointError) as partial:
+            (partial / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+            state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.state_dict().items()}
+            save_file(state, partial / "model.safetensors", metadata={"format": "pt"})
+            for modality, processor in self.processors.items():
+                (partial / "processors" / modality).mkdir(parents=True)
+                processor.save(partial / "processors" / modality)
+            (partial / "README.md").write_text(card or f"# {folder.name}\n", encoding="utf-8")
+        return folder
+
+    @classmethod
+    def from_pretrained(cls, where: Path | str, *, revision: str | None = None, device: str = "cpu") -> SavedModel:
+        """Load a saved folder, a run (its `model/`), or a Hub repository by id (then `revision` is a commit).
+
+        Raises CheckpointError naming the file that is missing, damaged or does not fit.
+        """
+        folder = _locate(where, revision)
+        config = _read_config(folder / "config.json")
+        model = build(config["model"])
+        _load_weights(model, folder / "model.safetensors")
+        processors: dict[str, Processor] = {}
+        for modality, node in config["processors"].items():
+            processors[modality] = build(node)
+            processors[modality].restore(folder / "processors" / modality)
+        return cls(
+            model=model.to(device),
+            model_node=config["model"],
+            processors=processors,
+            processor_nodes=config["processors"],
+            about=config.get("about", {}),
+        )
+
+    def push_to_hub(self, repo_id: str, *, private: bool = True, card: str = "") -> str:
+        """Upload to the Hub through huggingface_hub (which holds the login); returns the commit's URL."""
+        import tempfile
+
+        from huggingface_hub import HfApi
+
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = self.save_pretrained(Path(scratch) / "model", card=card)
+            api = HfApi()
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            return str(api.upload_folder(repo_id=repo_id, folder_path=str(folder)).commit_url)
+
+    def encoder(self, modality: str) -> ModalityEncoder:
+        """The encoder of one modality. Raises ConfigError listing the modalities there are."""
+        if modality not in self.processors:
+            raise ConfigError(f"the saved model has no modality '{modality}'{nearest(modality, self.processors)}")
+        return ModalityEncoder(self, modality)
+
+
+class ModalityEncoder:
+    """From a file, or what its processor takes, to a vector. The processor is the one training used."""
+
+    def __init__(self, saved: SavedModel, modality: str) -> None:
+        self.modality = modality
+        self.processor = saved.processors[modality]
+        self.model = saved.model
+        self.dim = saved.model.dim
+
+    def encode(self, source: Any, *, batch_size: int = 16, pooled: bool = False) -> np.ndarray:
+        """(E,) float32 unit vector of one source, (N, E) of a list of them.
+
+        source: a path, content (text), or whatever the processor's `load` documents, such as (array, affine).
+        pooled: the encoder's own feature (D,), before the projection into the shared space.
+        Raises DataError naming the file that cannot be read.
+        """
+        if isinstance(source, list):
+            rows = [row for batch in self.encode_many(source, batch_size=batch_size, pooled=pooled) for row in batch]
+            width = self.model.width(self.modality) if pooled else self.dim
+            return np.stack(rows) if rows else np.zeros((0, width), np.float32)
+        return next(self.encode_many([source], batch_size=1, pooled=pooled))[0]
+
+    def encode_many(self, sources: Sequence[Any], *, batch_size: int, pooled: bool = False) -> Iterator[np.ndarray]:
+        """Batches of vectors, in order; memory grows with the batch, not with the list."""
+        for first in range(0, len(sources), batch_size):
+            samples = [self.load(source) for source in sources[first : first + batch_size]]
+            yield self.encode_samples(samples, pooled=pooled)
+
+    def load(self, source: Any) -> dict[str, np.ndarray]:
+        """A source through the processor; a str is a path unless the modality is text."""
+        if isinstance(source, str) and self.processor.modality_kind != "text":
+            source = Path(source)
+        return self.processor.load(source)
+
+    @torch.inference_mode()
+    def encode_samples(self, samples: Sequence[Mapping[str, np.ndarray]], *, pooled: bool = False) -> np.ndarray:
+        """Vectors of loaded samples."""
+        device = next(self.model.parameters()).device
+        vector_VE, pooled_VD = self.model.embed(self.modality, self.processor.collate(samples).to(device))
+        out = (pooled_VD if pooled else vector_VE).cpu().numpy()
+        if not np.isfinite(out).all():
+            raise DataError(f"the {self.modality} encoder gives a value that is not finite; check the input's values")
+        return out
+
+
+def load_encoder(
+    where: Path | str, modality: str, *, device: str = "cpu", revision: str | None = None
+) -> ModalityEncoder:
+    """The encoder of `modality` from a run, a saved folder or a Hub id."""
+    return SavedModel.from_pretrained(where, device=device, revision=revision).encoder(modality)
+
+
+def _locate(where: Path | str, revision: str | None) -> Path:
+    folder = Path(where)
+    if (folder / "model" / "config.json").is_file():
+        return folder / "model"
+    if (folder / "config.json").is_file():
+        return folder
+    text = str(where)
+    if folder.exists():
+        raise CheckpointError(f"{where}: holds no saved model (no config.json here or in model/); give a finished run")
+    if text.count("/") != 1 or text.startswith((".", "/", "~")):
+        raise CheckpointError(f"{where}: no such folder")
+    if revision is None or len(revision) != 40:
+        raise CheckpointError(f"{where}: a Hub repository needs revision=<40-digit commit>, so that it cannot change")
+    from huggingface_hub import snapshot_download
+
+    try:
+        allow = ["config.json", "model.safetensors", "processors/**", "README.md"]
+        return Path(snapshot_download(text, revision=revision, allow_patterns=allow))
+    except Exception as err:  # the Hub client has a family of errors for one fact
+        raise CheckpointError(f"{where}: no such folder, and not to be had from the Hub ({err})") from err
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as err:
+        raise CheckpointError(f"{path}: cannot be read ({err}); copy the saved model again") from err
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else type(config).__name__
+        raise CheckpointError(f"{path}: format {found!r}, this version reads format {FORMAT}")
+    for key in ("model", "processors"):
+        if not isinstance(config.get(key), dict):
+            raise CheckpointError(f"{path}: '{key}' is missing; copy the saved model again")
+    for name in _class_paths(config):
+        if not name.startswith(TRUSTED) or ".." in name:
+            raise CheckpointError(f"{path}: names the class '{name}'; a saved model may use {', '.join(TRUSTED)} only")
+    finder = FaultFinder()
+    finder.node("model", config["model"], nn.Module)
+    for modality, node in config["processors"].items():
+        finder.node(f"processors.{modality}", node, Processor)
+    if finder.faults:
+        raise CheckpointError(f"{path}: does not fit this version:\n" + "\n".join(f"  - {f}" for f in finder.faults))
+    return config
+
+
+def _class_paths(value: Any) -> Iterator[str]:
+    if is_node(value):
+        yield str(value["class_path"])
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    for part in parts:
+        yield from _class_paths(part)
+
+
+def _load_weights(model: nn.Module, path: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as err:
+        raise CheckpointError(f"{path}: cannot be read ({err}); copy the saved model again") from err
+    faults = weight_faults(model, state)
+    if faults:
+        raise CheckpointError(f"{path}: does not fit the model:\n" + "\n".join(f"  - {f}" for f in faults))
+    model.load_state_dict(state)
+
+
+def weight_faults(model: nn.Module, state: Mapping[str, torch.Tensor]) -> list[str]:
+    """Every mismatch between a model and weights, as lines: missing (-), unknown (+), other shape, not finite."""
+    own = model.state_dict()
+    faults = [f"- {name} is missing" for name in own if name not in state]
+    faults += [f"+ {name} is not of the model" for name in state if name not in own]
+    for name, tensor in state.items():
+        if name in own and own[name].shape != tensor.shape:
+            faults.append(f"{name} is {tuple(tensor.shape)}, the model's is {tuple(own[name].shape)}")
+        elif tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            faults.append(f"{name} holds values that are not finite")
+    return faults

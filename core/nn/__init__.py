@@ -1,0 +1,33 @@
+"""Layers without policy: attention, transformer block, patch embedding, positions, pooling."""
+
+from core.nn.attention import CrossAttention, SelfAttention, attend
+from core.nn.block import DropPath, FeedForward, TransformerBlock, blocks, init_transformer
+from core.nn.norm import group_norm
+from core.nn.patch import ConvStem, PatchEmbed
+from core.nn.pooling import AttentionPool, ClsPool, LastPool, MaxPool, MeanMaxPool, MeanPool, Pooling
+from core.nn.positions import LearnedPositions, Positions, SinCosPositions, sincos
+
+__all__ = [
+    "AttentionPool",
+    "ClsPool",
+    "ConvStem",
+    "CrossAttention",
+    "DropPath",
+    "FeedForward",
+    "LastPool",
+    "LearnedPositions",
+    "MaxPool",
+    "MeanMaxPool",
+    "MeanPool",
+    "PatchEmbed",
+    "Pooling",
+    "Positions",
+    "SelfAttention",
+    "SinCosPositions",
+    "TransformerBlock",
+    "attend",
+    "blocks",
+    "group_norm",
+    "init_transformer",
+    "sincos",
+]

@@ -1,0 +1,138 @@
+"""Masked image modelling: predict the hidden patches of an image or a volume from the visible ones.
+
+MAE (He et al. 2022); M3AE (Chen et al. 2022) with `FromFusion(partner=text, layer=3)` as source.
+Shape legend: V = rows, N = patches of the grid, K = visible ones, P = values of a patch, D = width of the tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import ConfigError
+from core.nn import SinCosPositions, blocks, init_transformer
+from core.objectives.base import Step, Term
+from core.objectives.masking import MaskPlan, random_mask
+from core.objectives.patches import grid_of, normalised, pad_slices, patchify
+from core.objectives.sources import FromEncoder, TokenSource
+from core.types import ModalityInput, Tokens
+
+
+class MaskedImageDecoder(nn.Module):
+    """A small transformer from visible tokens to the values of every patch, with fixed 2D or 3D sine positions."""
+
+    def __init__(
+        self,
+        *,
+        input_width: int,
+        patch: Sequence[int],
+        grid: Sequence[int],
+        channels: int,
+        width: int = 384,
+        depth: int = 4,
+        heads: int = 6,
+    ) -> None:
+        """input_width: D of the tokens it reads. patch, grid: (H, W) or (S, H, W), patch in pixels, grid in patches;
+        inputs of another size are fine. channels: of the image. width, depth, heads: of the decoder.
+        Raises ConfigError when patch and grid differ in their number of axes."""
+        super().__init__()
+        if len(patch) != len(grid):
+            raise ConfigError(f"MaskedImageDecoder: patch {list(patch)} and grid {list(grid)} differ in their axes")
+        self.patch, self.channels, self.input_width = tuple(patch), channels, input_width
+        self.embed = nn.Linear(input_width, width)
+        self.mask_token = nn.Parameter(torch.zeros(width))
+        self.positions = SinCosPositions(grid=grid, width=width)
+        self.blocks = blocks(depth=depth, width=width, heads=heads)
+        self.norm = nn.LayerNorm(width)
+        self.predict = nn.Linear(width, math.prod(patch) * channels)
+        init_transformer(self)
+        nn.init.normal_(self.mask_token, std=0.02)
+
+    def forward(self, tokens: Tokens, plan: MaskPlan, grid: Sequence[int], real_VN: Tensor | None) -> Tensor:
+        """(V, N, P) predictions for all patches. tokens: prefix and the K visible ones. real: False = padding."""
+        if tokens.x.shape[-1] != self.input_width:
+            raise ConfigError(
+                f"MaskedImageDecoder: input_width is {self.input_width}, but the tokens it reads have width "
+                f"{tokens.x.shape[-1]}; set input_width to that"
+            )
+        x_VND = self.embed(tokens.x)
+        prefix_VLD, visible_VKD = x_VND[:, : tokens.prefix], x_VND[:, tokens.prefix :]
+        full_VND = plan.restore(visible_VKD, self.mask_token) + self.positions(grid).to(x_VND.dtype)
+        x_VND = torch.cat([prefix_VLD, full_VND], dim=1)
+        mask = None
+        if real_VN is not None:
+            mask = torch.cat([real_VN.new_ones(len(real_VN), tokens.prefix), real_VN], dim=1)
+        for block in self.blocks:
+            x_VND = block(x_VND, mask)
+        return self.predict(self.norm(x_VND[:, tokens.prefix :]))
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenPatches:
+    """One draw of the task. target: (V, N, P) normalised patch values. real: (V, N) bool or None."""
+
+    inp: ModalityInput
+    plan: MaskPlan
+    target: Tensor
+    grid: tuple[int, ...]
+    real: Tensor | None
+
+
+class MaskedImage(Term):
+    """Mean squared error on hidden patches only, each patch normalised by its own mean and unbiased variance.
+
+    Constant zero predictions cost (P - 1) / P on patches that are not constant. Nothing hidden, or no row: an exact 0
+    with a graph. Values: "loss".
+    """
+
+    def __init__(
+        self,
+        *,
+        modality: str,
+        decoder: MaskedImageDecoder,
+        ratio: float = 0.75,
+        source: TokenSource | None = None,
+        name: str | None = None,
+    ) -> None:
+        """ratio: share of patches that is hidden, in [0, 1). source: where the visible tokens are read, the encoder's
+        last layer when None."""
+        super().__init__()
+        if not 0 <= ratio < 1:
+            raise ConfigError(f"MaskedImage: ratio is {ratio}; give a value in [0, 1), for instance 0.75")
+        self.modality, self.decoder, self.ratio = modality, decoder, ratio
+        self.source = FromEncoder() if source is None else source
+        self.name = f"masked_{modality}" if name is None else name
+
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        rows = self.source.rows(step, self.modality)
+        if len(rows) == 0:
+            return {"loss": step.zero()}
+        task = self.hide(step.input(self.modality).rows(rows), step.generator)
+        if not task.plan.hidden.any():
+            return {"loss": step.zero()}
+        tokens = self.source.tokens(step, self.modality, task.inp, task.plan.keep)
+        return {"loss": self.error(tokens, task)}
+
+    def hide(self, inp: ModalityInput, generator: torch.Generator) -> HiddenPatches:
+        """Draw which patches of `inp` are hidden, and what they hold."""
+        x, slice_mask = inp.x, inp.mask
+        if len(self.decoder.patch) == 3:
+            x, slice_mask = pad_slices(x, slice_mask, self.decoder.patch[0])
+        grid = grid_of(x.shape[2:], self.decoder.patch)
+        real = None
+        if slice_mask is not None:
+            real = slice_mask.unflatten(1, (grid[0], -1)).any(2).repeat_interleave(math.prod(grid[1:]), dim=1)
+        plan = random_mask(
+            len(x), math.prod(grid), ratio=self.ratio, generator=generator, real_VN=real, device=x.device
+        )
+        return HiddenPatches(inp, plan, normalised(patchify(x.detach(), self.decoder.patch)), grid, real)
+
+    def error(self, tokens: Tokens, task: HiddenPatches) -> Tensor:
+        """Mean over hidden patches of the mean squared error, from the visible tokens."""
+        predicted_VNP = self.decoder(tokens, task.plan, task.grid, task.real)
+        hidden = task.plan.hidden
+        return (predicted_VNP[hidden].to(task.target.dtype) - task.target[hidden]).square().mean()

@@ -1,0 +1,122 @@
+"""Masked text modelling: predict hidden words of a text (Devlin et al. 2019, whole words).
+
+Shape legend: V = rows, T = tokens, M = hidden tokens of all rows, D = width of the tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.errors import ConfigError
+from core.nn import init_transformer
+from core.objectives.base import Step, Term
+from core.objectives.masking import corrupt_tokens, mask_words
+from core.objectives.sources import FromEncoder, TokenSource
+from core.types import ModalityInput, Tokens
+
+
+class WordHead(nn.Module):
+    """Dense, GELU, layer norm, decoder: (M, D) -> (M, vocabulary) logits (Devlin et al. 2019)."""
+
+    def __init__(self, *, width: int, vocab_size: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+        self.decoder = nn.Linear(width, vocab_size)
+        init_transformer(self)
+
+    def forward(self, x_MD: Tensor) -> Tensor:
+        return self.decoder(self.norm(F.gelu(self.dense(x_MD))))
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenWords:
+    """One draw of the task. inp: the corrupted text. hidden: (V, T) bool. target: (M,) ids, in the order of hidden."""
+
+    inp: ModalityInput
+    hidden: Tensor
+    target: Tensor
+
+
+class MaskedText(Term):
+    """Cross entropy of hidden words, in nats per hidden token, float32.
+
+    Words come from `ModalityInput.extra["word_ids"]` (V, T), -1 for special tokens; without it every ordinary token
+    is a word. Values: "loss", "accuracy" over hidden tokens. No row or no word: an exact 0 with a graph.
+    """
+
+    def __init__(
+        self,
+        *,
+        modality: str,
+        width: int,
+        vocab_size: int,
+        ratio: float = 0.15,
+        mask_id: int = 4,
+        special_tokens: int = 5,
+        source: TokenSource | None = None,
+        name: str | None = None,
+    ) -> None:
+        """width: D of the tokens of `source`. vocab_size: ids of the tokenizer. ratio: share of tokens that is hidden.
+        mask_id: id of the mask token. special_tokens: ids below it are special, never hidden and never drawn.
+        source: where tokens are read, the encoder's last layer when None."""
+        super().__init__()
+        if not 0 <= ratio < 1:
+            raise ConfigError(f"MaskedText: ratio is {ratio}; give a value in [0, 1), for instance 0.15")
+        if not 0 <= mask_id < vocab_size or not 0 <= special_tokens < vocab_size:
+            raise ConfigError(
+                f"MaskedText: mask_id {mask_id} and special_tokens {special_tokens} must be below "
+                f"vocab_size {vocab_size}"
+            )
+        self.modality, self.width, self.vocab_size, self.ratio = modality, width, vocab_size, ratio
+        self.mask_id, self.special_tokens = mask_id, special_tokens
+        self.head = WordHead(width=width, vocab_size=vocab_size)
+        self.source = FromEncoder() if source is None else source
+        self.name = f"masked_{modality}" if name is None else name
+
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        rows = self.source.rows(step, self.modality)
+        if len(rows) == 0:
+            return {"loss": step.zero()}
+        task = self.hide(step.input(self.modality).rows(rows), step.generator)
+        if len(task.target) == 0:
+            return {"loss": step.zero()}
+        return self.errors(self.source.tokens(step, self.modality, task.inp), task)
+
+    def hide(self, inp: ModalityInput, generator: torch.Generator) -> HiddenWords:
+        """Draw which words of `inp` are hidden, and corrupt them."""
+        words = inp.extra.get("word_ids")
+        if words is None:
+            words = torch.arange(inp.x.shape[1], device=inp.x.device).expand_as(inp.x)
+        words = words.masked_fill(inp.x < self.special_tokens, -1)
+        if inp.mask is not None:
+            words = words.masked_fill(~inp.mask, -1)
+        if self.ratio == 0:
+            hidden = torch.zeros_like(inp.x, dtype=torch.bool)
+        else:
+            hidden = mask_words(words, ratio=self.ratio, generator=generator)
+        corrupted = corrupt_tokens(
+            inp.x,
+            hidden,
+            mask_id=self.mask_id,
+            first_ordinary=self.special_tokens,
+            vocab_size=self.vocab_size,
+            generator=generator,
+        )
+        return HiddenWords(replace(inp, x=corrupted), hidden, inp.x[hidden])
+
+    def errors(self, tokens: Tokens, task: HiddenWords) -> dict[str, Tensor]:
+        """Loss and accuracy from the tokens (V, T, D) of the corrupted text."""
+        if tokens.x.shape[-1] != self.width:
+            raise ConfigError(
+                f"term '{self.name}': width is {self.width}, but the tokens it reads have width "
+                f"{tokens.x.shape[-1]}; set width to that"
+            )
+        logits_MV = self.head(tokens.x[task.hidden])
+        logits_MV = logits_MV if logits_MV.element_size() > 4 else logits_MV.float()
+        accuracy = (logits_MV.detach().argmax(-1) == task.target).float().mean()
+        return {"loss": F.cross_entropy(logits_MV, task.target), "accuracy": accuracy}

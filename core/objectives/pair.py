@@ -1,0 +1,127 @@
+"""The pairwise contrastive term: similarity x keys x scale x target x divergence on the tiled kernel.
+
+InfoNCE (van den Oord et al. 2018), its symmetric form (Radford et al. 2021) and the form with unequal directions
+(Zhang et al. 2020) differ in arguments only.
+Shape legend: B = rows of the batch, n = rows that hold both modalities, E = width of the shared space.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from core.errors import ConfigError, nearest
+from core.objectives.base import Step, StepModel, Term
+from core.objectives.divergence import Divergence, RowCE, Running
+from core.objectives.kernel import TILE, term_weights, tiled_loss
+from core.objectives.keys import GatheredKeys, Keys, Problem
+from core.objectives.scale import LogScale, Scale
+from core.objectives.similarity import Cosine, Similarity
+from core.objectives.targets import OneHot, Target
+
+
+class Pair(Term):
+    """Contrast between two modalities over the rows that hold both; a row that lacks one counts for nothing.
+
+    Values: "loss" in nats (equal scores give ln n times the sum of `directions`); "accuracy", share of rows whose best
+    positive column beats all others, ties lost; "gain", nats below the loss of equal scores; "positive", mean
+    similarity of positive pairs; "scale" (and "bias"). With fewer than two pairs the loss is an exact 0 with a graph.
+    """
+
+    def __init__(
+        self,
+        *,
+        rows: str,
+        keys: str,
+        target: Target | None = None,
+        scale: Scale | None = None,
+        directions: tuple[float, float] = (0.5, 0.5),
+        similarity: Similarity | None = None,
+        columns: Keys | None = None,
+        divergence: Divergence | None = None,
+        tile: tuple[int, int] = TILE,
+        name: str | None = None,
+    ) -> None:
+        """rows, keys: modalities. target: which pairs belong together (one-hot). scale: learned logarithm from 1/0.07.
+        directions: weights of rows -> keys and keys -> rows. similarity: cosine. columns: where keys come from (every
+        process). divergence: cross entropy. tile: rows and columns of a tile, a matter of speed only.
+        Raises ConfigError for directions that are negative or all zero."""
+        super().__init__()
+        if len(directions) != 2 or min(directions) < 0 or sum(directions) == 0:
+            raise ConfigError(f"Pair: directions are {directions}; give two weights >= 0, for instance [0.5, 0.5]")
+        self.rows, self.keys = rows, keys
+        self.target = OneHot() if target is None else target
+        self.scale = LogScale() if scale is None else scale
+        self.directions = (float(directions[0]), float(directions[1]))
+        self.similarity = Cosine() if similarity is None else similarity
+        self.columns = GatheredKeys() if columns is None else columns
+        self.divergence = RowCE() if divergence is None else divergence
+        self.tile = (int(tile[0]), int(tile[1]))
+        self.name = f"{rows}-{keys}" if name is None else name
+
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        a_rows, b_rows, batch_rows = step.paired_rows(self.rows, self.keys)
+        if len(batch_rows) < 2 and not self.columns.collective:
+            return self._nothing(step)
+        a_nE = self._vectors(step, self.rows, a_rows, self.similarity.rows)
+        b_nE = self._vectors(step, self.keys, b_rows, self.similarity.keys)
+        content_n = self._content(step, batch_rows).to(a_nE.device)
+        problems = self.columns.problems(a_nE, b_nE, content_n, self.directions)
+        if problems[0].pairs < 2:
+            return self._nothing(step)
+        solved = [self._solve(problem) for problem in problems]
+        return self._values([loss for loss, _ in solved], solved[0][1], problems[0].pairs)
+
+    def after_step(self, model: StepModel, index: int) -> None:
+        self.scale.clamp_()
+
+    def _vectors(self, step: Step, modality: str, rows_n: Tensor, transform: Callable[[Tensor], Tensor]) -> Tensor:
+        if step.has(modality):
+            return transform(step.embedding(modality)[rows_n])
+        zero = step.zero()
+        return zero + zero.new_zeros(0, 0)
+
+    def _content(self, step: Step, batch_rows_n: Tensor) -> Tensor:
+        """(n,) content ids of the pairs; the row number where the target asks for none."""
+        key = self.target.key
+        if key is None:
+            return batch_rows_n
+        if key not in step.batch.keys:
+            raise ConfigError(
+                f"term '{self.name}': the batch has no key '{key}' for the target{nearest(key, step.batch.keys)}"
+            )
+        return step.batch.keys[key][batch_rows_n]
+
+    def _solve(self, problem: Problem) -> tuple[Tensor, Running]:
+        rows, cols = problem.rows, problem.cols
+        dtype = torch.promote_types(rows.dtype, torch.float32)
+        weights = self.target.weights(problem.row_ids, problem.col_ids, dtype)
+        return tiled_loss(
+            rows,
+            cols,
+            scale=self.scale.value(),
+            bias=self.scale.bias,
+            weights=weights,
+            divergence=self.divergence,
+            row_weight_n=term_weights(weights.row_total_n, problem.row_share),
+            col_weight_m=term_weights(weights.col_total_m, problem.col_share),
+            tile=self.tile,
+        )
+
+    def _values(self, losses: list[Tensor], running: Running, pairs: int) -> dict[str, Tensor]:
+        loss = torch.stack(losses).sum()
+        bias = 0.0 if self.scale.bias is None else self.scale.bias.detach()
+        positive = (running.mean_positive() - bias) / self.scale.value().detach()
+        return {
+            "loss": loss,
+            "accuracy": running.accuracy(),
+            "gain": sum(self.directions) * math.log(pairs) - loss.detach(),
+            "positive": positive,
+            **self.scale.logs(),
+        }
+
+    def _nothing(self, step: Step) -> dict[str, Tensor]:
+        return {"loss": step.zero()}

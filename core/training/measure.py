@@ -1,0 +1,256 @@
+"""What a pretrained model can do, as numbers: retrieval, zero-shot labels, probes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.config.schema import EvaluationSettings
+from core.data.datamodule import DataModule
+from core.data.processor import Processor
+from core.errors import ConfigError, nearest
+from core.evaluation import (
+    ClassificationScores,
+    KNNProbe,
+    LinearProbe,
+    ProbeScores,
+    ProbeSplit,
+    PromptPair,
+    PromptVariance,
+    RetrievalScores,
+    alignment_figures,
+    classification_scores,
+    label_efficiency,
+    prompt_variance,
+    zero_shot_scores,
+)
+from core.evaluation.retrieval import retrieval_scores
+from core.models.dual_encoder import DualEncoder
+from core.training.features import Features, extract
+from core.training.precision import Compute
+
+MIN_ROWS = 4  # fewer rows than this make no figure
+
+
+@dataclass(slots=True)
+class Measured:
+    """Figures of one model on one split. numbers: flat name -> value, for summary.json. notes: what was left out."""
+
+    features: Features
+    image: str = ""
+    text: str = ""
+    retrieval: dict[str, RetrievalScores] = field(default_factory=dict)
+    zero_shot: dict[str, ClassificationScores] = field(default_factory=dict)
+    variance: dict[str, PromptVariance] = field(default_factory=dict)
+    probes: dict[str, dict[float, ProbeScores]] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def headline_modalities(
+    model: DualEncoder, processors: Mapping[str, Processor], s: EvaluationSettings
+) -> tuple[str, str]:
+    """The image and the text modality that headline figures are about."""
+    texts = [m for m in model.reads if processors[m].modality_kind == "text"]
+    images = [m for m in model.reads if processors[m].modality_kind != "text"]
+    for name, given, valid in (("image", s.image, images), ("text", s.text, texts)):
+        if given and given not in valid:
+            raise ConfigError(f"evaluation.{name}: '{given}' is not among {valid}{nearest(given, valid)}")
+    return s.image or (images[0] if images else ""), s.text or (texts[0] if texts else "")
+
+
+def measure(
+    model: DualEncoder,
+    data: DataModule,
+    settings: EvaluationSettings,
+    compute: Compute,
+    *,
+    split: str,
+    seed: int,
+    scale: float,
+    tell: Callable[[str], None] = lambda text: None,
+    untrained: Callable[[], DualEncoder] | None = None,
+) -> Measured:
+    """Every figure the settings ask for, on `split`. untrained: makes the same model with its first weights, for the
+    probe's baseline."""
+    tell(f"encoding the {split} split")
+    found = extract(model, data.eval_loader(split), compute)
+    result = Measured(found)
+    result.image, result.text = headline_modalities(model, data.processors, settings)
+    common = {"n_bootstrap": settings.bootstrap, "seed": seed}
+    if settings.retrieval:
+        _retrieval(result, split, common)
+    if settings.zero_shot and settings.prompts and result.text:
+        tell("zero-shot labels")
+        _zero_shot(result, model, data.processors[result.text], settings.prompts, compute, scale, split, common)
+    if settings.probe is not None:
+        _probes(result, model, data, settings, compute, split, common, tell, untrained)
+    return result
+
+
+def validation(
+    model: DualEncoder, data: DataModule, settings: EvaluationSettings, compute: Compute
+) -> dict[str, float]:
+    """Cheap figures during training: mean retrieval recall over directions, and the state of the embedding space."""
+    found = extract(model, data.eval_loader("val"), compute)
+    image, text = headline_modalities(model, data.processors, settings)
+    if image not in found.rows or text not in found.rows:
+        return {}
+    of_a, of_b, rows = found.paired(image, text)
+    if len(rows) < MIN_ROWS:
+        return {}
+    a, b = torch.from_numpy(found.vectors[image][of_a]), torch.from_numpy(found.vectors[text][of_b])
+    keys = found.keys.get(text, np.arange(len(found.ids)))[rows]
+    values: dict[str, float] = {}
+    for name, (q, g) in {"image_to_text": (a, b), "text_to_image": (b, a)}.items():
+        scores = retrieval_scores(q, g, keys, keys, n_bootstrap=1)
+        values |= {f"{name}/R@5": scores.recall[5].value}
+    values["mean_recall"] = float(np.mean(list(values.values())))
+    return values | {f"space/{k}": v for k, v in alignment_figures(a, b).items()}
+
+
+def _retrieval(result: Measured, split: str, common: dict[str, Any]) -> None:
+    found, text = result.features, result.text
+    others = [m for m in found.rows if m != text]
+    if text not in found.rows or not others:
+        result.notes.append("retrieval: the split holds no image-text pairs")
+        return
+    for modality in others:
+        of_a, of_b, rows = found.paired(modality, text)
+        if len(rows) < MIN_ROWS:
+            result.notes.append(f"retrieval: only {len(rows)} pairs of {modality} and {text}")
+            continue
+        a, b = (torch.from_numpy(x) for x in (found.vectors[modality][of_a], found.vectors[text][of_b]))
+        keys = found.keys.get(text, np.arange(len(found.ids)))[rows]
+        names = {f"{modality}_to_{text}": (a, b), f"{text}_to_{modality}": (b, a)}
+        for name, (q, g) in names.items():
+            result.retrieval[name] = retrieval_scores(q, g, keys, keys, groups_Q=found.groups[rows], split=split, **common)
+        if modality == result.image:
+            result.retrieval["image_to_text"] = result.retrieval[f"{modality}_to_{text}"]
+            result.retrieval["text_to_image"] = result.retrieval[f"{text}_to_{modality}"]
+            for name, value in alignment_figures(a, b).items():
+                result.numbers[f"{split}/space/{name}"] = value
+    for name, scores in result.retrieval.items():
+        result.numbers |= {f"{split}/retrieval/{name}/{k}": v for k, v in scores.flat().items()}
+
+
+def _zero_shot(
+    result: Measured,
+    model: DualEncoder,
+    processor: Processor,
+    prompts: Mapping[str, Mapping[str, list[str]]],
+    compute: Compute,
+    scale: float,
+    split: str,
+    common: dict[str, Any],
+) -> None:
+    found = result.features
+    usable = {name: p for name, p in prompts.items() if name in found.label_names}
+    if not usable:
+        result.notes.append("zero-shot: no prompt is about a label of this dataset")
+        return
+    pairs = {
+        name: PromptPair(
+            *(encode_texts(model, result.text, processor, p[side], compute) for side in ("positive", "negative"))
+        )
+        for name, p in usable.items()
+    }
+    columns = [found.label_names.index(name) for name in pairs]
+    for modality in found.rows:
+        if modality == result.text:
+            continue
+        rows = found.rows[modality]
+        labels = found.labels[np.ix_(rows, np.array(columns))]
+        if not _both_classes(labels):
+            result.notes.append(f"zero-shot: no label has both classes among the {len(rows)} rows with {modality}")
+            continue
+        vectors = torch.from_numpy(found.vectors[modality])
+        scores = zero_shot_scores(vectors, pairs, scale=scale)
+        figures = classification_scores(
+            scores.score, labels, scores.names, groups_N=found.groups[rows], split=split, **common
+        )
+        names = [modality] + ([""] if modality == result.image else [])
+        for name in names:
+            prefix = f"{split}/zero_shot/{name}/".replace("//", "/")
+            result.numbers |= {f"{prefix}{k}": v for k, v in figures.flat().items()}
+        result.zero_shot[modality] = figures
+        try:
+            result.variance[modality] = prompt_variance(vectors, pairs, labels)
+        except ConfigError as fault:  # labels with different numbers of phrasings have no spread
+            result.notes.append(str(fault))
+            continue
+        result.numbers[f"{split}/zero_shot/{modality}/phrasing_std"] = result.variance[modality].std
+
+
+def _probes(
+    result: Measured,
+    model: DualEncoder,
+    data: DataModule,
+    settings: EvaluationSettings,
+    compute: Compute,
+    split: str,
+    common: dict[str, Any],
+    tell: Callable[[str], None],
+    untrained: Callable[[], DualEncoder] | None,
+) -> None:
+    probe = settings.probe
+    assert probe is not None
+    image = result.image
+    if image not in result.features.rows or not _both_classes(result.features.labels[result.features.rows[image]]):
+        result.notes.append("probes: the split has no labels with both classes")
+        return
+    models = {"": lambda: model} | ({} if untrained is None else {"_untrained": untrained})
+    for suffix, get in models.items():
+        tell("probes" + (" on the untrained encoder" if suffix else ""))
+        encoder = get()
+        train, test = (
+            _probe_split(
+                result.features if part == split and not suffix else extract(
+                    encoder, data.eval_loader(part), compute, modalities=[image]
+                ),
+                image,
+            )
+            for part in ("train", split)
+        )  # fmt: skip
+        kinds: dict[str, LinearProbe | KNNProbe] = {"probe": LinearProbe()}
+        if not suffix:
+            kinds["knn"] = KNNProbe(k=probe.neighbours)
+        for kind, estimator in kinds.items():
+            scores = label_efficiency(
+                estimator,
+                train,
+                test,
+                result.features.label_names,
+                fractions=probe.fractions,
+                seeds=tuple(range(probe.seeds)),
+                **common,
+            )
+            result.probes[kind + suffix] = scores
+            for fraction, figure in scores.items():
+                name = f"{split}/{kind}_{fraction:.0%}".replace("%", "pct") + suffix
+                result.numbers |= {f"{name}/{k}": v for k, v in figure.flat().items()}
+
+
+@torch.no_grad()
+def encode_texts(
+    model: DualEncoder, modality: str, processor: Processor, texts: list[str], compute: Compute
+) -> torch.Tensor:
+    """(P, E) unit vectors of texts."""
+    model.eval()
+    batch = processor.collate([processor.load(text) for text in texts]).to(compute.device)
+    with compute.autocast():
+        return model.embed(modality, batch)[0].cpu()
+
+
+def _probe_split(found: Features, modality: str) -> ProbeSplit:
+    rows = found.rows[modality]
+    return ProbeSplit(found.pooled[modality], found.labels[rows], found.groups[rows])
+
+
+def _both_classes(labels_NL: NDArray[np.float64]) -> bool:
+    return any({0.0, 1.0} <= set(np.unique(column[~np.isnan(column)])) for column in labels_NL.T)

@@ -1,0 +1,120 @@
+"""The one training loop of the suite, as a Lightning module: a model, an objective, and a step that is a function of
+(seed, step).
+
+Pretraining and fine-tuning differ in the objective they are given, not in this file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from core.config.schema import OptimSettings, TrainerSettings
+from core.errors import HeptadError
+from core.objectives.base import Objective, Step
+from core.training.checkpoint import Checkpoint, restore_optimizer
+from core.training.optim import lr_factor, make_optimizer, set_lr
+from core.types import Batch
+
+_MIX = 0x9E3779B97F4A7C15  # odd: distinct (seed, step, rank) stay distinct
+
+
+class TrainingError(HeptadError):
+    """Training cannot go on: a loss or a gradient is not finite."""
+
+
+def seed_of(seed: int, step: int, rank: int = 0) -> int:
+    """The seed of one step on one process."""
+    return ((seed * _MIX) ^ (step * 0xBF58476D1CE4E5B9) ^ (rank * 0x94D049BB133111EB)) & (2**63 - 1)
+
+
+class TrainingModule(L.LightningModule):
+    """Trains `model` by `objective` from step `start` to `total`.
+
+    make_loader(start=, rank=, world=) gives the batches of the remaining steps. `logs` holds the last step's values.
+    Raises TrainingError before the optimiser step when the loss or the gradient is not finite.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        *,
+        optim: OptimSettings,
+        trainer: TrainerSettings,
+        seed: int,
+        make_loader: Callable[..., DataLoader[Batch]],
+        resume: Checkpoint | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+        self.optim, self.settings, self.seed = optim, trainer, seed
+        self._make_loader = make_loader
+        self._resume = resume
+        self.start = 0 if resume is None else resume.step
+        self.total = trainer.max_steps
+        self.logs: dict[str, float] = {}
+        self.rows = 0
+        if resume is not None:
+            self.load_state_dict(resume.weights)
+
+    @property
+    def done(self) -> int:
+        """Optimiser steps taken since the run's first start."""
+        return self.start + self.global_step
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        optimizer = make_optimizer(self, self.optim)
+        if self._resume is not None:
+            restore_optimizer(optimizer, self._resume.optimizer)
+        return optimizer
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return self._make_loader(
+            total=self.total, start=self.start, rank=self.trainer.global_rank, world=self.trainer.world_size
+        )
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return batch.to(device, non_blocking=True)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        step = self.done
+        key = seed_of(self.seed, step, self.global_rank)
+        torch.manual_seed(key)  # dropout and the like: a function of the step, so a resumed run draws the same
+        lr = set_lr(self.optimizers(use_pl_optimizer=False), lr_factor(step, self.total, self.optim))  # type: ignore[arg-type]
+        loss, logs = self.objective(self.make_step(batch, step))
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            parts = ", ".join(f"{name}={float(v):.4g}" for name, v in logs.items() if name.endswith("/loss"))
+            raise TrainingError(
+                f"step {step}: the loss is {value} ({parts}), no update was made. The last checkpoint is whole. "
+                f"Lower --optim.lr, set --trainer.precision 32, or look for extreme values in the data"
+            )
+        self.rows = len(batch)
+        self.logs = {"loss": value, "lr": lr, **{name: float(v) for name, v in logs.items()}}
+        return loss
+
+    def make_step(self, batch: Batch, index: int) -> Step:
+        """The step that terms see, with its own generator."""
+        generator = torch.Generator().manual_seed(seed_of(self.seed + 1, index, self.global_rank))
+        return Step(model=self.model, batch=batch, index=index, generator=generator)  # type: ignore[arg-type]
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        limit = self.settings.gradient_clip or math.inf
+        norm = float(torch.nn.utils.clip_grad_norm_([p for p in self.parameters() if p.grad is not None], limit))
+        if not math.isfinite(norm) and self.trainer.precision != "16-mixed":  # the fp16 scaler skips such steps itself
+            raise TrainingError(
+                f"step {self.done}: the gradient is not finite, no update was made. The last checkpoint is whole. "
+                f"Lower --optim.lr or set --trainer.precision 32"
+            )
+        self.logs["grad_norm"] = norm
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        self.objective.after_step(self.model, self.done)  # type: ignore[arg-type]

@@ -1,0 +1,235 @@
+"""`pretrain`: read data, train, evaluate on held-out data, save the model, write the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.config.schema import PretrainConfig
+from core.data.datamodule import DataModule
+from core.hub import SavedModel
+from core.models.dual_encoder import DualEncoder
+from core.training import checkpoint, setup
+from core.training.callbacks import Checkpoints, Metrics, Progress, Throughput, Validate
+from core.training.cli import Request
+from core.training.measure import measure, validation
+from core.training.module import TrainingModule
+from core.training.precision import Compute, resolve
+from core.training.reporting import model_card, pretrain_report
+from core.training.run_folder import RunFolder, environment, peak_rss_mb
+
+SPLITS = ("train", "val", "test")
+
+
+def run(request: Request) -> None:
+    """Run the request to its end; raises a HeptadError for what the user can mend."""
+    config = setup.check(request, PretrainConfig)
+    compute = resolve(config.trainer)
+    folder = RunFolder.of(request, config.run_dir)
+    say(f"{request.domain} pretrain {request.system}  ({compute})")
+    say(f"run folder: {folder.path}")
+    if request.resume is None:
+        folder.write_config(request.tree, request.system)
+    data = open_data(request.domain, config, folder)
+    model = setup.build_model(config.model, config.seed)
+    setup.check_fit(model, data.processors, data.layouts)
+    objective = setup.build_objective(config.objectives, config.seed)
+    facts = run_facts(request, data, compute, config.seed)
+    resume = None
+    if request.resume is not None:
+        resume = checkpoint.load_latest(folder.checkpoints)
+        if resume is not None:
+            checkpoint.refuse_change(resume, facts)
+        folder.truncate_metrics(0 if resume is None else resume.step)
+        say(f"continuing from step {0 if resume is None else resume.step} of {config.trainer.max_steps}")
+
+    module = TrainingModule(
+        model, objective, optim=config.optim, trainer=config.trainer, seed=config.seed,
+        make_loader=data.train_loader, resume=resume,
+    )  # fmt: skip
+    throughput = fit(
+        module, folder, compute, config, facts, what=request.system or "pretrain",
+        measure_val=lambda: validation(model, data, config.evaluation, compute), watch="mean_recall", resume=resume,
+    )  # fmt: skip
+
+    model.to(compute.device)
+    scale = _scale_of(objective)
+    measured = measure(
+        model, data, config.evaluation, compute, split="test", seed=config.seed, scale=scale, tell=say,
+        untrained=(lambda: _fresh(config, compute)) if config.evaluation.untrained_baseline else None,
+    )  # fmt: skip
+    layout = data.layouts["test"]
+    summary: dict[str, Any] = {
+        **measured.numbers,
+        "steps": config.trainer.max_steps,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters_trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "samples_per_s": throughput.overall,
+        "train_wall_s": throughput.seconds,
+        "wall_s": time.time() - folder.started,
+        "peak_rss_mb": peak_rss_mb(),
+        "seed": config.seed,
+        "data": layout.name,
+        "data_simulated": int(layout.simulated),
+        "data_fingerprint": facts["data"],
+        **{f"records/{split}": len(data.indices[split]) for split in SPLITS},
+        **{f"records_skipped/{split}": data.skipped[split] for split in SPLITS},
+    }
+    about = {
+        "domain": request.domain,
+        "system": request.system,
+        "data": layout.name,
+        "simulated": layout.simulated,
+        "licence": layout.licence,
+        "logit_scale": scale,
+        "prompts": config.evaluation.prompts,
+    }
+    saved = SavedModel(
+        model=model.cpu(),
+        model_node=config.model,
+        processors=data.processors,
+        processor_nodes=config.data.processors,
+        about=about,
+    )
+    facts_shown = environment(compute.threads)
+    saved.save_pretrained(folder.model, card=model_card(request, about, summary, facts_shown))
+    folder.write_summary(summary)
+    report = pretrain_report(request, folder, config, data, measured, summary, about, facts_shown)
+    for note in measured.notes:
+        say(f"note: {note}")
+    show_results(folder, report, summary, measured.image)
+
+
+def open_data(domain: str, config: PretrainConfig, folder: RunFolder) -> DataModule:
+    """Layouts, fitted processors and a filled cache."""
+    layouts = setup.build_layouts(domain, config.data)
+    processors = setup.build_processors(config.data.processors)
+    data = DataModule(layouts, processors, config.data, seed=config.seed)
+    data.fit_processors()
+    data.prepare(SPLITS, bad_csv=folder.path / "bad_records.csv", progress=reading_progress())
+    counts = ", ".join(f"{len(data.indices[s])} {s}" for s in SPLITS)
+    layout = layouts["train"]
+    say(f"data: {layout.name}{' (SIMULATED)' if layout.simulated else ''}: {counts}")
+    return data
+
+
+def fit(
+    module: TrainingModule,
+    folder: RunFolder,
+    compute: Compute,
+    config: Any,
+    facts: dict[str, Any],
+    *,
+    what: str,
+    measure_val: Callable[[], dict[str, float]],
+    watch: str,
+    resume: checkpoint.Checkpoint | None,
+) -> Throughput:
+    """Train to the last step; returns the clock of the training."""
+    import lightning as L
+
+    throughput = Throughput()
+    best = None
+    if resume is not None:
+        throughput.seconds, throughput.samples = resume.progress["train_seconds"], resume.progress["samples"]
+        best = resume.progress["best"]
+    if module.start >= module.total:
+        return throughput
+    settings = config.trainer
+    validate = Validate(folder, throughput, measure_val, every=settings.validate_every, watch=watch, best=best)
+    callbacks: list[L.Callback] = [throughput, Metrics(folder, throughput, settings.log_every)]
+    if settings.progress:
+        callbacks.append(Progress(throughput, what=what))
+    callbacks += [
+        validate,
+        Checkpoints(folder, throughput, validate, every=settings.checkpoint_every, facts=facts),
+    ]
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec.*")
+        trainer = L.Trainer(
+            accelerator=settings.accelerator if settings.accelerator != "auto" else compute.device.type,
+            devices=settings.devices,
+            strategy="ddp_find_unused_parameters_true" if settings.devices > 1 else "auto",
+            precision=compute.lightning_precision,
+            max_steps=module.total - module.start,
+            max_epochs=-1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            inference_mode=False,
+            callbacks=callbacks,
+        )
+        trainer.fit(module)
+    if module.done < module.total:
+        raise KeyboardInterrupt
+    return throughput
+
+
+def run_facts(request: Request, data: DataModule, compute: Compute, seed: int) -> dict[str, Any]:
+    """What a resumed run must share with its beginning to end in the same weights."""
+    tree = {k: v for k, v in request.tree.items() if k != "run_dir"}
+    return {
+        "config": hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()[:16],
+        "data": data.fingerprint(),
+        "seed": seed,
+        "threads": compute.threads,
+        "device": compute.device.type,
+        "precision": compute.precision,
+        "torch": torch.__version__,
+    }
+
+
+def _fresh(config: PretrainConfig, compute: Compute) -> DualEncoder:
+    return setup.build_model(config.model, config.seed).to(compute.device)
+
+
+def _scale_of(objective: torch.nn.Module) -> float:
+    """Logit scale of the first contrastive term, which zero-shot probabilities use."""
+    from core.objectives.scale import Scale
+
+    scales = [module for module in objective.modules() if isinstance(module, Scale)]
+    return float(scales[0].value()) if scales else 1.0
+
+
+def reading_progress() -> Callable[[str, int, int], None]:
+    """Prints how many records of a split are read: in place on a terminal, at quarters elsewhere."""
+    shown: dict[str, int] = {}
+
+    def tell(what: str, done: int, of: int) -> None:
+        if sys.stderr.isatty():
+            end = "\n" if done == of else ""
+            print(f"\rreading {what}: {done}/{of}", end=end, file=sys.stderr, flush=True)
+        elif done * 4 // of > shown.get(what, 0):
+            shown[what] = done * 4 // of
+            print(f"reading {what}: {done}/{of}", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def say(text: str) -> None:
+    """One line for the person at the terminal."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show_results(folder: RunFolder, report: Path, summary: dict[str, Any], image: str) -> None:
+    """The last lines on screen: what was achieved, and where it lies."""
+    from core.training.reporting import headline
+
+    print()
+    for line in headline(summary):
+        print(line)
+    print(f"\nreport  {report}\nmodel   {folder.model}\nfigures {folder.path / 'summary.json'}", flush=True)

@@ -1,0 +1,7 @@
+"""Downstream tasks: what fine-tuning learns, and how it is scored."""
+
+from core.training.tasks.base import Downstream, Outcome, Task
+from core.training.tasks.classification import Classification
+from core.training.tasks.segmentation import Segmentation
+
+__all__ = ["Classification", "Downstream", "Outcome", "Segmentation", "Task"]

@@ -1,0 +1,84 @@
+"""What a downstream task is: a head, a loss, and figures on held-out data."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from core.data.datamodule import DataModule
+from core.encoders.base import BlockHook, Encoder
+from core.objectives.base import Term
+from core.training.precision import Compute
+from core.types import Encoded, ModalityInput
+
+
+class Downstream(nn.Module):
+    """One modality's encoder under a head. `head` maps a `ModalityInput` to logits and holds the encoder itself."""
+
+    def __init__(self, head: nn.Module, *, encoder: Encoder, modality: str) -> None:
+        super().__init__()
+        self.head = head
+        self.fusion = None
+        self.reads = {modality: "encoder"}
+        self.modality = modality
+        self._encoder = [encoder]  # inside `head` already: not a second owner of its parameters
+
+    @property
+    def encoders(self) -> Mapping[str, Encoder]:
+        return {"encoder": self._encoder[0]}
+
+    def forward(self, inp: ModalityInput) -> Tensor:
+        return self.head(inp)
+
+    def encode(
+        self,
+        modality: str,
+        inp: ModalityInput,
+        *,
+        keep: Tensor | None = None,
+        want: Collection[int] = (),
+        hooks: Sequence[BlockHook] = (),
+    ) -> Encoded:
+        return self._encoder[0](inp, keep=keep, want=want, hooks=hooks)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a task measured. numbers: flat name -> value. protocol: the rules behind them, line by line. tables: title ->
+    (columns, rows). pictures: (caption, picture, label maps by name), of held-out rows. files: what was written."""
+
+    numbers: dict[str, float] = field(default_factory=dict)
+    protocol: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, tuple[list[str], list[list[Any]]]] = field(default_factory=dict)
+    pictures: list[tuple[str, Any, dict[str, Any]]] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+
+class Task(ABC):
+    """A downstream task. Its typed keyword-only `__init__` is its config. masks: dense labels it needs."""
+
+    masks: tuple[str, ...] = ()
+    watch: str = ""  # the validation figure that says which step was best; higher is better
+
+    @abstractmethod
+    def head(self, encoder: Encoder, modality: str, data: DataModule) -> nn.Module:
+        """The trainable whole: a module over `ModalityInput` that holds `encoder`."""
+
+    @abstractmethod
+    def terms(self) -> list[Term]:
+        """What is minimised."""
+
+    @abstractmethod
+    def validate(self, model: Downstream, data: DataModule, compute: Compute) -> dict[str, float]:
+        """Cheap figures on the validation split."""
+
+    @abstractmethod
+    def evaluate(
+        self, model: Downstream, data: DataModule, compute: Compute, *, folder: Path, n_bootstrap: int, seed: int
+    ) -> Outcome:
+        """Figures on the test split; predictions may be written below `folder`."""
