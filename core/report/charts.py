@@ -108,7 +108,7 @@ def _line_svg(title: str, series: Sequence[Series], x: str) -> str:
             noisy = len(s.points) >= _SMOOTH_FROM and _jitters([y for _, y in s.points])
             axes.plot(*zip(*raw, strict=True), color=colour, linewidth=1.0 if noisy else 1.8, alpha=0.3 if noisy else 1)
             if noisy:
-                smooth = _thinned(smoothed(s.points, span=len(s.points) / 30))
+                smooth = _thinned(smoothed(s.points, span=len(s.points) / 60))
                 axes.plot(*zip(*smooth, strict=True), color=colour, linewidth=1.8)
         for side, spine in axes.spines.items():
             spine.set_visible(side == "bottom")

@@ -104,7 +104,7 @@ def _losses(axes: Any, records: Sequence[Record], losses: Sequence[str], x: str)
                   label=None if many else name)  # fmt: skip
         if many:
             axes.plot(
-                *zip(*smoothed(points, span=len(points) / 30), strict=True), color=colour, linewidth=2, label=name
+                *zip(*smoothed(points, span=len(points) / 60), strict=True), color=colour, linewidth=2, label=name
             )
         drawn += 1
     if drawn:

@@ -184,7 +184,7 @@ class Checkpoints(L.Callback):
                 self.folder.checkpoints,
                 step=step,
                 module=pl_module,
-                optimizer=pl_module.optimizers(use_pl_optimizer=False),  # type: ignore[arg-type]
+                optimizer=pl_module.optimizers(use_pl_optimizer=False),
                 progress={"best": best, "train_seconds": self.throughput.seconds, "samples": self.throughput.samples},
                 facts=self.facts,
                 keep=best["step"],

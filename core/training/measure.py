@@ -129,7 +129,9 @@ def _retrieval(result: Measured, split: str, common: dict[str, Any]) -> None:
         keys = found.keys.get(text, np.arange(len(found.ids)))[rows]
         names = {f"{modality}_to_{text}": (a, b), f"{text}_to_{modality}": (b, a)}
         for name, (q, g) in names.items():
-            result.retrieval[name] = retrieval_scores(q, g, keys, keys, groups_Q=found.groups[rows], split=split, **common)
+            result.retrieval[name] = retrieval_scores(
+                q, g, keys, keys, groups_Q=found.groups[rows], split=split, **common
+            )
         if modality == result.image:
             result.retrieval["image_to_text"] = result.retrieval[f"{modality}_to_{text}"]
             result.retrieval["text_to_image"] = result.retrieval[f"{text}_to_{modality}"]

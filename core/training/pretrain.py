@@ -103,7 +103,7 @@ def run(request: Request) -> None:
     facts_shown = environment(compute.threads)
     saved.save_pretrained(folder.model, card=model_card(request, about, summary, facts_shown))
     folder.write_summary(summary)
-    report = pretrain_report(request, folder, config, data, measured, summary, about, facts_shown)
+    report = pretrain_report(request, folder, config.evaluation, data, measured, summary, facts_shown)
     for note in measured.notes:
         say(f"note: {note}")
     show_results(folder, report, summary, measured.image)

@@ -2,53 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from core.config.schema import EvaluationSettings
+from core.config.tree import dump
+from core.data.datamodule import DataModule
+from core.report import Answer, Item, Overlay, Report, RetrievalExample, to_uint8
 from core.training.cli import Request
+from core.training.measure import Measured
 from core.training.run_folder import RunFolder
+from core.training.tasks import Outcome, Segmentation, Task
+
+ANSWERS = 5
 
 
-def headline(summary: dict[str, Any]) -> list[str]:
+def headline(summary: Mapping[str, Any], split: str = "test") -> list[str]:
     """The figures that say whether a run went well, one line each, beside what chance or a baseline gives."""
     lines = []
 
     def add(label: str, name: str, beside: str = "") -> None:
-        value = summary.get(name)
+        value = summary.get(f"{split}/{name}")
         if value is None:
             return
-        low, high = summary.get(f"{name}_low"), summary.get(f"{name}_high")
+        low, high = summary.get(f"{split}/{name}_low"), summary.get(f"{split}/{name}_high")
         interval = f"  [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""
         lines.append(f"{label:<34} {value:.3f}{interval}{beside}")
 
     for name, label in (("image_to_text", "image -> text R@5"), ("text_to_image", "text -> image R@5")):
-        chance = summary.get(f"test/retrieval/{name}/R@5_chance")
-        pool = summary.get(f"test/retrieval/{name}/pool_size")
+        chance = summary.get(f"{split}/retrieval/{name}/R@5_chance")
+        pool = summary.get(f"{split}/retrieval/{name}/pool_size")
         beside = f"  chance {chance:.3f}, pool {pool:.0f}" if chance is not None and pool is not None else ""
-        add(label, f"test/retrieval/{name}/R@5", beside)
-    add("zero-shot macro AUROC", "test/zero_shot/macro_auroc")
+        add(label, f"retrieval/{name}/R@5", beside)
+    add("zero-shot macro AUROC", "zero_shot/macro_auroc")
     for share in ("1pct", "10pct", "100pct"):
-        add(f"linear probe, {share[:-3]}% labels, AUROC", f"test/probe_{share}/macro_auroc")
-        add("  the same, untrained encoder", f"test/probe_{share}_untrained/macro_auroc")
-    lines.append(
-        f"{'training':<34} {summary['train_wall_s']:.0f} s, {summary['samples_per_s']:.0f} samples/s, "
-        f"{summary['steps']} steps; whole run {summary['wall_s']:.0f} s, peak {summary['peak_rss_mb']:.0f} MB"
-    )
+        add(f"linear probe, {share[:-3]}% labels, AUROC", f"probe_{share}/macro_auroc")
+        add("  the same, untrained encoder", f"probe_{share}_untrained/macro_auroc")
+    if "train_wall_s" in summary:
+        lines.append(
+            f"{'training':<34} {summary['train_wall_s']:.0f} s, {summary['samples_per_s']:.0f} samples/s, "
+            f"{summary['steps']} steps; whole run {summary['wall_s']:.0f} s, peak {summary['peak_rss_mb']:.0f} MB"
+        )
     return lines
 
 
 def model_card(request: Request, about: dict[str, Any], summary: dict[str, Any], facts: dict[str, str]) -> str:
     """README.md of the saved model; every figure in it is read from the summary."""
-    simulated = (
-        "\n> Trained and evaluated on SIMULATED data. It knows nothing of real patients.\n"
-        if about["simulated"]
-        else ""
-    )
+    warning = "\n> Trained and evaluated on SIMULATED data. It knows nothing of real patients.\n"
     figures = "\n".join(f"    {line}" for line in headline(summary))
     environment = "\n".join(f"- {name}: {value}" for name, value in facts.items())
+    command = f"{request.command}{f' --config {request.system}' if request.system else ''}"
     return f"""# {about["domain"]} / {about["system"]}
-{simulated}
-Made by `{request.command}{f" --config {request.system}" if request.system else ""}` with Heptad.
+{warning if about["simulated"] else ""}
+Made by `{command}` with Heptad.
 Data: {about["data"]} ({about["licence"]}).
 {summary["parameters"]:,} parameters, {summary["steps"]} steps, seed {summary["seed"]}.
 
@@ -74,5 +84,180 @@ All figures: `summary.json` of the run. Not measured: subgroups, other scanners 
 """
 
 
-def pretrain_report(request: Request, folder: RunFolder, *rest: Any) -> Path:
-    return folder.path / "report.html"
+def pretrain_report(
+    request: Request,
+    folder: RunFolder,
+    settings: EvaluationSettings,
+    data: DataModule,
+    measured: Measured,
+    summary: Mapping[str, Any],
+    facts: Mapping[str, str],
+    split: str = "test",
+) -> Path:
+    """report.html of a pretraining or an evaluation run."""
+    report = _start(request, data, split)
+    _tiles(report, summary, split)
+    records = list(folder.metrics())
+    if records:
+        report.add_curves("Training", records, note="Terms are unweighted; val/ is measured on the validation split.")
+    _retrieval(report, data, measured, settings.gallery, split)
+    for modality, scores in measured.zero_shot.items():
+        intervals = {"macro mean": scores.macro_auroc} | {n: s.auroc for n, s in scores.labels.items()}
+        remarks = {n: f"{s.positives} of {s.positives + s.negatives}" for n, s in scores.labels.items()}
+        variance = measured.variance.get(modality)
+        spread = (
+            f" Single phrasings: {variance.mean:.3f} ± {variance.std:.3f}; ensemble {variance.ensemble:.3f}."
+            if variance is not None
+            else ""
+        )
+        report.add_intervals(
+            f"Zero-shot AUROC from {modality}", intervals, chance=0.5, limits=(0.3, 1.0), remarks=remarks,
+            note=f"Affirming against denying prompts, ensembles of phrasings; 95% bootstrap intervals.{spread}",
+        )  # fmt: skip
+    if measured.probes:
+        columns = ["probe", "labels", "rows", "macro AUROC", "95% interval", "over seeds"]
+        rows = [
+            [kind.replace("_", " "), f"{fraction:.0%}", p.rows, p.macro_auroc.value,
+             f"{p.macro_auroc.low:.3f} to {p.macro_auroc.high:.3f}", f"± {p.std:.3f}"]
+            for kind, scores in measured.probes.items()
+            for fraction, p in scores.items()
+        ]  # fmt: skip
+        report.add_table(f"Probes on frozen {measured.image} features", columns, rows)
+    protocol = {name: scores.protocol for name, scores in measured.retrieval.items()}
+    _finish(report, request, summary, facts, protocol, measured.notes)
+    return report.write(folder.path / "report.html")
+
+
+def finetune_report(
+    request: Request,
+    folder: RunFolder,
+    task: Task,
+    data: DataModule,
+    outcome: Outcome,
+    summary: Mapping[str, Any],
+    facts: Mapping[str, str],
+) -> Path:
+    """report.html of a fine-tuning run."""
+    report = _start(request, data, "test")
+    for name, value in outcome.numbers.items():
+        if name.endswith(("/mean_dice", "/macro_auroc", "/mean_nsd")):
+            low, high = outcome.numbers.get(f"{name}_low"), outcome.numbers.get(f"{name}_high")
+            interval = (low, high) if low is not None and high is not None else None
+            report.add_key_figure(name.removeprefix("test/"), value, interval=interval)
+    report.add_curves("Training", list(folder.metrics()))
+    if isinstance(task, Segmentation):
+        overlays = [o for caption, x, labels in outcome.pictures for o in _overlays(task, caption, x, labels)]
+        if overlays:
+            report.add_overlays("Held-out cases", overlays, note="Outlines of the prediction on the model grid.")
+    for title, (columns, rows) in outcome.tables.items():
+        report.add_table(title, columns, rows)
+    _finish(report, request, summary, facts, outcome.protocol, [])
+    return report.write(folder.path / "report.html")
+
+
+def pictures_of(x: NDArray[np.floating]) -> list[NDArray[np.uint8]]:
+    """An input as pictures: (C, H, W) as one, (C, S, H, W) as three of its slices."""
+    if x.ndim == 3:
+        return [to_uint8(x.mean(axis=0), low=0, high=1)]
+    slices = sorted({round(share * (x.shape[1] - 1)) for share in (0.33, 0.5, 0.67)})
+    return [to_uint8(x[0, s], low=0, high=1) for s in slices]
+
+
+def _start(request: Request, data: DataModule, split: str) -> Report:
+    layout = data.layouts[split]
+    banner = (
+        "SIMULATED DATA: figures of this page say nothing about real patients or scenes." if layout.simulated else ""
+    )
+    title = f"{request.domain} / {request.verb}" + (f" / {request.system}" if request.system else "")
+    counts = ", ".join(f"{len(rows)} {name}" for name, rows in data.indices.items())
+    return Report(title=title, subtitle=f"{layout.name}: {counts} records", banner=banner, footer=request.command)
+
+
+def _tiles(report: Report, summary: Mapping[str, Any], split: str) -> None:
+    def tile(label: str, name: str, chance: float | None = None, note: str = "") -> None:
+        value = summary.get(f"{split}/{name}")
+        if value is not None:
+            low, high = summary.get(f"{split}/{name}_low"), summary.get(f"{split}/{name}_high")
+            interval = (low, high) if low is not None and high is not None else None
+            report.add_key_figure(label, value, interval=interval, chance=chance, note=note)
+
+    for name, label in (("image_to_text", "image → text R@5"), ("text_to_image", "text → image R@5")):
+        pool = summary.get(f"{split}/retrieval/{name}/pool_size")
+        tile(
+            label, f"retrieval/{name}/R@5", summary.get(f"{split}/retrieval/{name}/R@5_chance"),
+            "" if pool is None else f"pool of {pool:.0f}",
+        )  # fmt: skip
+    tile("zero-shot macro AUROC", "zero_shot/macro_auroc", 0.5)
+    untrained = summary.get(f"{split}/probe_10pct_untrained/macro_auroc")
+    note = "" if untrained is None else f"untrained encoder {untrained:.3f}"
+    tile("linear probe, 10% labels", "probe_10pct/macro_auroc", 0.5, note)
+
+
+def _retrieval(report: Report, data: DataModule, measured: Measured, count: int, split: str) -> None:
+    if "image_to_text" not in measured.retrieval:
+        return
+    columns = ["direction", "R@1", "R@5", "R@10", "chance R@5", "median rank", "mAP", "pool"]
+    rows = [
+        [name.replace("_", " "), *(str(scores.recall[k]) for k in (1, 5, 10)), scores.chance_recall[5],
+         scores.median_rank.value, scores.mean_average_precision.value, scores.pool_size]
+        for name, scores in measured.retrieval.items()
+        if name not in ("image_to_text", "text_to_image")
+    ]  # fmt: skip
+    report.add_table(
+        "Retrieval", columns, rows, note="A text equal to the right one counts as right; ties share a rank."
+    )
+    found, image, text = measured.features, measured.image, measured.text
+    of_a, of_b, both = found.paired(image, text)
+    similarity = found.vectors[image][of_a].astype(np.float64) @ found.vectors[text][of_b].T
+    keys = found.keys.get(text, np.arange(len(found.ids)))[both]
+    dataset = data.dataset(split)
+
+    def item(row: int, kind: str) -> Item:
+        position = int(both[row])
+        if kind == "text":
+            source = dataset.record(position).sources[text]
+            return Item(text=source if isinstance(source, str) else found.ids[position])
+        sample = dataset.load(dataset.record(position))[image]
+        return Item(pictures=pictures_of(data.processors[image].collate([sample]).x[0].numpy()))
+
+    chosen = np.linspace(0, len(both) - 1, min(count, len(both))).astype(int)
+    for name, matrix, ask, answer in (
+        ("image_to_text", similarity, "image", "text"),
+        ("text_to_image", similarity.T, "text", "image"),
+    ):
+        examples = []
+        for q in chosen:
+            best = np.argsort(-matrix[q], kind="stable")[:ANSWERS]
+            answers = [Answer(item(int(b), answer), float(matrix[q, b]), bool(keys[b] == keys[q])) for b in best]
+            rank = float(measured.retrieval[name].rank[q])
+            examples.append(RetrievalExample(item(int(q), ask), answers, rank=rank, pool=len(both)))
+        report.add_retrieval(f"{ask} → {answer}: held-out examples, evenly chosen", examples)
+
+
+def _overlays(
+    task: Segmentation, caption: str, x: NDArray[np.floating], labels: Mapping[str, NDArray[np.integer]]
+) -> list[Overlay]:
+    middle = x.shape[1] // 2
+    picture = to_uint8(x[min(1, x.shape[0] - 1), middle], low=0, high=1)
+    out = []
+    for name, classes in task.groups.items():
+        masks = {c: labels[name][middle] == i for i, c in enumerate(classes, start=1)}
+        out.append(Overlay(picture, {c: m for c, m in masks.items() if m.any()}, caption=f"{caption}, {name}"))
+    return out
+
+
+def _finish(
+    report: Report,
+    request: Request,
+    summary: Mapping[str, Any],
+    facts: Mapping[str, str],
+    protocol: Mapping[str, Any],
+    notes: list[str],
+) -> None:
+    if notes:
+        report.add_text("Left out", *notes)
+    cost = ("train_wall_s", "wall_s", "samples_per_s", "peak_rss_mb", "steps", "parameters", "seed")
+    report.add_facts("Cost", {k: summary[k] for k in cost if k in summary})
+    report.add_facts("Protocol", protocol)
+    report.add_facts("Environment", facts)
+    report.add_config(dump(request.tree))

@@ -35,8 +35,10 @@ _HEADER = re.compile(
     r"|^[ \t]*(?P<other>[A-Z][A-Z0-9 ,/&()\-]{2,60}):",
     re.MULTILINE,
 )
-_TITLE = re.compile(r"^\s*(?:FINAL REPORT|PRELIMINARY REPORT|WET READ VERSION.*|\**\s*FINAL\s*\**)\s*$", re.MULTILINE)
-_MARK = re.compile(r"\[\*\*.*?\*\*\]|_{2,}|\bX{3,}(?:[-/]X{3,})*\b")
+_TITLE = re.compile(
+    r"^ ?(?:FINAL REPORT|PRELIMINARY REPORT|WET READ VERSION[^\n]*|\*{0,3} ?FINAL ?\*{0,3}) ?$", re.MULTILINE
+)
+_MARK = re.compile(r"\[\*\*[^*]*\*\*\]|_{2,}|\bX{3,}(?:[-/]X{3,})*\b")
 _DOT = "\x00"  # stands for a full stop that ends no sentence
 _BREAK = "\x01"
 _NUMBER = r"\(?(?P<number>\d{1,2})[.)][ \t]+(?=[A-Za-z_\"'(])"
@@ -54,7 +56,7 @@ def sections(text: str) -> dict[str, str]:
     Names: those of `HEADERS`, other capitalised headers in lower case, "preamble" for prose in front of the first
     header, "last_paragraph" when there is neither findings nor impression, and "text" for a report without headers.
     """
-    text = _TITLE.sub("\n", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _plain(text)
     matches = list(_HEADER.finditer(text))
     if not matches:
         whole = _join_lines(text)
@@ -103,7 +105,7 @@ def sentences(text: str) -> list[str]:
     Splits at . ! ? before white space, at list items and at empty lines. Does not split decimals, titles ("Dr."),
     initials behind a title, "e.g.", "vs." or "no. 3". What holds no letter is dropped, so no sentence is ever empty.
     """
-    text = _TITLE.sub("\n", text.replace("\r\n", "\n"))
+    text = _plain(text)
     text = _HEADER.sub(_BREAK, text)
     text = re.sub(r"\n[ \t]*\n", _BREAK, text)
     text = re.sub(r"^[ \t]*[-•*][ \t]+", _BREAK, text, flags=re.MULTILINE)
@@ -129,6 +131,12 @@ def clean(text: str) -> str:
     text = re.sub(r"([,;:])(?:\s*[,;:])+", r"\1", text)
     text = re.sub(r"[,;](?=\.)", "", text)
     return re.sub(r"^[\s.,;:]+", "", text).strip()
+
+
+def _plain(text: str) -> str:
+    """One kind of line end, single blanks within lines (the patterns stay linear in time), title lines gone."""
+    text = re.sub(r"[^\S\n]+", " ", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return _TITLE.sub("\n", text)
 
 
 def _section_name(match: re.Match[str]) -> str:

@@ -49,8 +49,11 @@ class Downstream(nn.Module):
 
 @dataclass(slots=True)
 class Outcome:
-    """What a task measured. numbers: flat name -> value. protocol: the rules behind them, line by line. tables: title ->
-    (columns, rows). pictures: (caption, picture, label maps by name), of held-out rows. files: what was written."""
+    """What a task measured.
+
+    numbers: flat name -> value. protocol: the rules behind them, line by line. tables: title -> (columns, rows).
+    pictures: (caption, input, label maps by name) of held-out rows. files: what was written.
+    """
 
     numbers: dict[str, float] = field(default_factory=dict)
     protocol: dict[str, Any] = field(default_factory=dict)

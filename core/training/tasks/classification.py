@@ -29,9 +29,7 @@ class LabelHead(nn.Module):
     def __init__(self, encoder: Encoder, labels: int, dropout: float) -> None:
         super().__init__()
         self.encoder = encoder
-        self.layers = nn.Sequential(
-            nn.LayerNorm(encoder.width), nn.Dropout(dropout), nn.Linear(encoder.width, labels)
-        )
+        self.layers = nn.Sequential(nn.LayerNorm(encoder.width), nn.Dropout(dropout), nn.Linear(encoder.width, labels))
 
     def forward(self, inp: ModalityInput) -> Tensor:
         return self.layers(self.encoder(inp).pooled)
@@ -96,9 +94,7 @@ class Classification(Task):
         scores = classification_scores(
             score_NL, label_NL, self.labels, groups_N=group_N, n_bootstrap=n_bootstrap, seed=seed, split="test"
         )
-        rows = [
-            [name, s.positives, s.negatives, str(s.auroc), str(s.auprc)] for name, s in scores.labels.items()
-        ]
+        rows = [[name, s.positives, s.negatives, str(s.auroc), str(s.auprc)] for name, s in scores.labels.items()]
         return Outcome(
             numbers={f"test/{k}": v for k, v in scores.flat().items()},
             protocol=scores.protocol,

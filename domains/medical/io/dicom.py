@@ -17,11 +17,11 @@ import numpy as np
 from core.errors import DataError
 from domains.medical.geometry import AIR_HU, Radiograph, Volume
 from domains.medical.io import dicom_stack as stacking
+from domains.medical.io.content import fill_missing, require_signal
 from domains.medical.io.dicom_file import is_dicom, open_dicom, padding_mask, require_image, stored_values
 from domains.medical.io.dicom_frames import Frame, frames_of, is_stack
 from domains.medical.io.dicom_picture import picture_of
 from domains.medical.io.guard import check_size, reading
-from domains.medical.io.signal import fill_missing, require_signal
 
 MAX_FILES = 20_000
 
@@ -68,7 +68,7 @@ def read_dicom_image(
         dataset = open_dicom(path)
         require_image(dataset)
         if not is_stack(dataset):
-            return picture_of(dataset)
+            return picture_of(dataset, path)
         return _volume(frames_of(dataset, path), gaps, tilt)
 
 
@@ -148,7 +148,7 @@ def _values(frames: Sequence[Frame], *, in_hounsfield: bool) -> np.ndarray:
     for path, here in places.items():
         with reading(path, "DICOM file"):
             dataset = open_dicom(path)
-            stored = stored_values(dataset)
+            stored = stored_values(dataset, path)
             require_signal(stored)
             for k in here:
                 index = frames[k].index

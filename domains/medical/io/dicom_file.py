@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.errors import DataError
+from domains.medical.io.decoding import decode_in_helper
 from domains.medical.io.guard import MAX_VOXELS, check_size
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
 DEFLATED = "1.2.840.10008.1.2.1.99"
+RLE = "1.2.840.10008.1.2.5"
 DICOMDIR = "1.2.840.10008.1.3.10"
 IMPLICIT_LE, EXPLICIT_LE, EXPLICIT_BE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 
@@ -70,28 +72,40 @@ def frame_count(dataset: Dataset) -> int:
     return int(dataset.get("NumberOfFrames") or 1)
 
 
-def stored_values(dataset: Dataset, *, frame: int | None = None) -> np.ndarray:
+def stored_values(dataset: FileDataset, path: Path, *, frame: int | None = None) -> np.ndarray:
     """Decoded pixel values, not rescaled: (H, W), (F, H, W), or with 3 samples of RGB at the end.
 
-    frame: only this one. YBR is converted to RGB, palettes are applied. Raises DataError when there is no pixel data.
+    frame: only this one. YBR is converted to RGB, palettes are applied. Raises DataError when there is no pixel data, or
+    it cannot be decoded; compressed data is decoded in a helper process.
     """
     import pydicom
 
     if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise DataError("its pixel data is missing; the file was cut short or holds a header only, copy it again")
+    syntax = dataset.file_meta.TransferSyntaxUID
     try:
-        array = pydicom.pixels.pixel_array(dataset, index=frame)
-    except Exception:  # decoders of six libraries behind one call
-        syntax = dataset.file_meta.TransferSyntaxUID
+        if syntax.is_encapsulated and syntax != RLE:
+            array = decode_in_helper(path, frame=frame, max_bytes=_decoded_bytes(dataset))
+        else:
+            plugin = "pydicom" if syntax == RLE else ""
+            array = pydicom.pixels.pixel_array(dataset, index=frame, decoding_plugin=plugin)
+    except Exception as err:
         coding = syntax.name if not syntax.is_private and syntax.name != syntax else "unknown transfer syntax"
+        reason = f"{coding}, {err if isinstance(err, DataError) else type(err).__name__}"
         raise DataError(
-            f"its pixel data cannot be decoded ({coding}): it is cut short, damaged or of a kind no installed decoder "
+            f"its pixel data cannot be decoded ({reason}): it is cut short, damaged or of a kind no installed decoder "
             "knows; copy it again or convert it to an uncompressed syntax"
         ) from None
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         array = pydicom.pixels.apply_color_lut(array, dataset)
         array = array / np.float32(np.iinfo(array.dtype).max)
     return array
+
+
+def _decoded_bytes(dataset: Dataset) -> int:
+    """What the header says the pixels need, with room for colour conversion and wider words."""
+    pixels = int(dataset.Rows) * int(dataset.Columns) * frame_count(dataset)
+    return pixels * max(3, int(dataset.get("SamplesPerPixel") or 1)) * 4
 
 
 def to_grey(array: np.ndarray, dataset: Dataset) -> np.ndarray:

@@ -7,25 +7,26 @@ one is taken: the first of a cine loop is often empty. Padding becomes black.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from domains.medical.geometry import Radiograph
+from domains.medical.io.content import fill_missing, require_signal
 from domains.medical.io.dicom_file import code, frame_count, numbers, padding_mask, stored_values, to_grey
-from domains.medical.io.signal import fill_missing, require_signal
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
+    from pydicom.dataset import Dataset, FileDataset
 
 PERCENTILES = (0.5, 99.5)
 _VIEWS = {"AP", "PA", "LL", "RL", "LATERAL", "LLD", "RLD", "RLO", "LLO", "CC", "MLO", "ML", "LM"}
 
 
-def picture_of(dataset: Dataset) -> Radiograph:
+def picture_of(dataset: FileDataset, path: Path) -> Radiograph:
     """The picture of a parsed file; expects to run inside `guard.reading`. Raises DataError when it is blank."""
     count = frame_count(dataset)
-    stored = stored_values(dataset, frame=count // 2 if count > 1 else None)
+    stored = stored_values(dataset, path, frame=count // 2 if count > 1 else None)
     require_signal(stored)
     grey = to_grey(stored, dataset)
     steps = ["dicom", *([f"frame {count // 2} of {count}"] if count > 1 else [])]

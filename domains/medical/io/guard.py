@@ -11,7 +11,6 @@ import hashlib
 import logging
 import os
 import secrets
-import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -65,10 +64,6 @@ def _silence() -> Iterator[None]:
     """Nothing of the libraries reaches a handler or a warning filter; loggers below these three end here too."""
     loggers = [logging.getLogger(name) for name in ("pydicom", "nibabel", "PIL")]
     before = [(log, log.handlers, log.propagate) for log in loggers]
-    gdcm = sys.modules.get("gdcm") or sys.modules.get("_gdcm")
-    if gdcm is not None and hasattr(gdcm, "Trace"):
-        gdcm.Trace.WarningOff()
-        gdcm.Trace.ErrorOff()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for log in loggers:

@@ -25,8 +25,8 @@ from domains.medical.geometry import (
     grid_distance,
     orthogonalised,
 )
+from domains.medical.io.content import fill_missing, require_signal
 from domains.medical.io.guard import check_size, reading, ref
-from domains.medical.io.signal import fill_missing, require_signal
 
 log = logging.getLogger(__name__)
 SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")

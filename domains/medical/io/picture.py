@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from domains.medical.geometry import Radiograph
+from domains.medical.io.content import require_signal
 from domains.medical.io.guard import check_size, reading
-from domains.medical.io.signal import require_signal
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 FORMATS = ("PNG", "JPEG")

@@ -6,4 +6,15 @@ from domains.medical.phantom.report import Report
 from domains.medical.phantom.study import Study, simulate
 from domains.medical.phantom.write import write_dataset, write_study
 
-__all__ = ["LABELS", "LESIONS", "ORGANS", "Body", "Finding", "Report", "Study", "simulate", "write_dataset", "write_study"]
+__all__ = [
+    "LABELS",
+    "LESIONS",
+    "ORGANS",
+    "Body",
+    "Finding",
+    "Report",
+    "Study",
+    "simulate",
+    "write_dataset",
+    "write_study",
+]

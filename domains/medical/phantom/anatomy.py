@@ -24,7 +24,9 @@ _CHEST = np.array(
 )  # fmt: skip
 # z, half width of the trunk, half width of the mediastinum to the right and to the left
 _SHOULDERS = np.array([[150, 62], [122, 82], [106, 125], [86, 154], [45, 156], [0, 138], [-60, 118], [-210, 110]])
-_MEDIASTINUM = np.array([[130, 20, 20], [80, 25, 25], [40, 31, 30], [10, 33, 34], [-25, 34, 33], [-80, 20, 22], [-200, 12, 14]])
+_MEDIASTINUM = np.array(
+    [[130, 20, 20], [80, 25, 25], [40, 31, 30], [10, 33, 34], [-25, 34, 33], [-80, 20, 22], [-200, 12, 14]]
+)
 _TABLE_Z = np.linspace(-260, 200, 461)
 
 
@@ -45,7 +47,7 @@ class Anatomy:
         self._spine = sy * (-50.0 - 9.0 * (1.0 - np.clip((_TABLE_Z / sz + 30.0) / 120.0, -1.3, 1.3) ** 2))
         self._shoulders = _profile(_SHOULDERS, 1, sx, sz)
         self._med = {"right": _profile(_MEDIASTINUM, 1, sx, sz), "left": _profile(_MEDIASTINUM, 2, sx, sz)}
-        self.inner_half_width = float(self._a[(_TABLE_Z < 40) & (_TABLE_Z > body.dome_mm[0] - 25)].max())
+        self.inner_half_width = float(self._a[(_TABLE_Z < 40) & (body.dome_mm[0] - 25 < _TABLE_Z)].max())
         self._build_heart()
 
     def _at(self, table: NDArray, z: Array) -> Array:
@@ -167,7 +169,7 @@ class Anatomy:
         sign = 1.0 if side == "right" else -1.0
         low = np.array([0.0, -95.0, min(self.body.dome_mm) - 60.0])
         high = np.array([135.0 * self.body.scale_x, 100.0, 100.0 * self.body.scale_z])
-        points = rng.uniform(low, high, size=(max(12 * count, 400), 3)) * np.array([sign, 1.0, 1.0])
+        points = rng.uniform(low, high, size=(max((12 if lobe else 4) * count, 400), 3)) * np.array([sign, 1.0, 1.0])
         x, y, z = points.T.astype(np.float32)
         ok = self.lung(side, x, y, z) < -margin_mm
         if lobe:

@@ -15,7 +15,7 @@ from domains.medical.phantom.facts import Body, Finding
 from domains.medical.phantom.findings import MODELS
 
 CAUSES = ("age", "smoking", "cardiac", "infection", "malignancy", "trauma")
-HEALTHY = 0.06  # patients without any finding, in addition to those whom chance leaves without
+HEALTHY = 0.03  # patients without any finding, in addition to those whom chance leaves without
 RESOLVABLE = ("Pleural effusion", "Consolidation", "Lung opacity", "Pneumothorax", "Atelectasis")
 CHANGES_IN_SIZE = ("Lung nodule", "Lung mass", "Lymphadenopathy")
 

@@ -7,6 +7,7 @@ The body frame is the RAS frame turned by the patient's rotation about z and mov
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -38,6 +39,9 @@ class Grid:
         c, s = np.float32(np.cos(self.rotation)), np.float32(np.sin(self.rotation))
         dx, dy = x[None, None, :] - self.shift_mm[0], y[None, :, None] - self.shift_mm[1]
         self.x_1YX, self.y_1YX = (c * dx + s * dy).astype(np.float32), (c * dy - s * dx).astype(np.float32)
+        self._turn_33 = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]], dtype=np.float64)
+        self._shift_3, self._per_mm_3 = np.asarray(self.shift_mm, dtype=np.float64), 1.0 / np.asarray(self.spacing)
+        self._origin_3 = self.affine[:3, 3]
         self.z_Z11 = (z + np.float32(CENTRE_Z_MM) - np.float32(self.shift_mm[2]))[:, None, None].astype(np.float32)
 
     @property
@@ -59,22 +63,20 @@ class Grid:
 
     def to_world(self, points_P3: NDArray) -> NDArray:
         """Body-frame points (P, 3) in RAS mm of the volume."""
-        points = np.asarray(points_P3, dtype=np.float64).reshape(-1, 3)
-        c, s = np.cos(self.rotation), np.sin(self.rotation)
-        x, y, z = points.T
-        return np.stack([c * x - s * y, s * x + c * y, z], axis=1) + np.asarray(self.shift_mm)
+        return np.asarray(points_P3, dtype=np.float64).reshape(-1, 3) @ self._turn_33 + self._shift_3
 
     def to_index(self, points_P3: NDArray) -> NDArray:
         """Body-frame points (P, 3) as fractional (x, y, z) indices."""
-        return (self.to_world(points_P3) - self.affine[:3, 3]) / np.asarray(self.spacing)
+        return (self.to_world(points_P3) - self._origin_3) * self._per_mm_3
 
     def box(self, points_P3: NDArray, margin_mm: float | NDArray) -> Box | None:
         """Smallest box that holds every body-frame point with `margin_mm` around it; None when outside the scan."""
         index = self.to_index(points_P3)
-        reach = np.broadcast_to(margin_mm, (3,)) / np.asarray(self.spacing)
-        low = np.maximum(np.floor(index.min(0) - reach), 0).astype(int)
-        high = np.minimum(np.ceil(index.max(0) + reach) + 1, self.shape).astype(int)
-        if np.any(low >= high):
+        reach = margin_mm * self._per_mm_3
+        first, last = (index.min(0) - reach).tolist(), (index.max(0) + reach).tolist()
+        low = [max(math.floor(v), 0) for v in first]
+        high = [min(math.ceil(v) + 1, n) for v, n in zip(last, self.shape, strict=True)]
+        if any(a >= b for a, b in zip(low, high, strict=True)):
             return None
         return (slice(low[2], high[2]), slice(low[1], high[1]), slice(low[0], high[0]))
 
@@ -114,7 +116,9 @@ class Grid:
         fx, fy, fz = (index - low).T
         base = (low[:, 2] * ny + low[:, 1]) * nx + low[:, 0]
         cells = base + np.array([(dz * ny + dy) * nx + dx for dz in (0, 1) for dy in (0, 1) for dx in (0, 1)])[:, None]
-        weights = [wz * wy * wx for wz in (volume * (1 - fz), volume * fz) for wy in (1 - fy, fy) for wx in (1 - fx, fx)]
+        weights = [
+            wz * wy * wx for wz in (volume * (1 - fz), volume * fz) for wy in (1 - fy, fy) for wx in (1 - fx, fx)
+        ]
         filled = np.bincount(cells.reshape(-1), np.concatenate(weights), minlength=nx * ny * nz)
         return np.minimum(filled, 1.0).astype(np.float32).reshape(nz, ny, nx)
 

@@ -210,29 +210,45 @@ NORMAL_IMPRESSION = (
     "Normal study.",
 )
 
-# Sentences that are true of every simulated patient in whom the listed findings are absent
-NORMAL: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("The trachea and main bronchi are patent.", ()),
-    ("Trachea and both main bronchi are open.", ()),
-    ("The thyroid region is not included in full.", ()),
-    ("The liver dome and the spleen are unremarkable.", ()),
-    ("Upper abdominal organs in the section are normal.", ("Hiatal hernia",)),
-    ("The visible upper abdomen shows normal liver and spleen.", ()),
-    ("The thoracic aorta is of normal caliber.", ()),
-    ("The pulmonary trunk is of normal width.", ()),
-    ("The vertebral bodies are of normal height.", ()),
-    ("Vertebral corpus heights are preserved.", ()),
-    ("Bone structures in the section are intact.", ("Rib fracture",)),
-    ("The mediastinum is unremarkable.", ("Lymphadenopathy", "Hiatal hernia")),
-    ("The heart and great vessels have a normal appearance.", (
-        "Cardiomegaly", "Pericardial effusion", "Arterial wall calcification", "Coronary artery wall calcification")),
-    ("The esophagus is of normal caliber.", ("Hiatal hernia",)),
-    ("Both lungs are clear.", (
-        "Lung nodule", "Lung mass", "Consolidation", "Lung opacity", "Atelectasis", "Emphysema")),
-    ("Lung parenchyma is of normal attenuation.", (
-        "Lung nodule", "Lung mass", "Consolidation", "Lung opacity", "Atelectasis", "Emphysema")),
-    ("The pleura is normal on both sides.", ("Pleural effusion", "Pneumothorax")),
+LUNG_FINDINGS = ("Lung nodule", "Lung mass", "Consolidation", "Lung opacity", "Atelectasis", "Emphysema")
+HEART_FINDINGS = (
+    "Cardiomegaly", "Pericardial effusion", "Arterial wall calcification", "Coronary artery wall calcification",
 )  # fmt: skip
+
+# By topic: sentences that are true of every simulated patient in whom the listed findings are absent
+NORMAL: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    "airways": (
+        ("The trachea and main bronchi are patent.", ()),
+        ("Trachea and both main bronchi are open.", ()),
+        ("The central airways are unremarkable.", ()),
+    ),
+    "abdomen": (
+        ("The liver dome and the spleen are unremarkable.", ()),
+        ("Upper abdominal organs in the section are normal.", ("Hiatal hernia",)),
+        ("The visible upper abdomen shows normal liver and spleen.", ()),
+    ),
+    "vessels": (
+        ("The thoracic aorta is of normal caliber.", ()),
+        ("The pulmonary trunk is of normal width.", ()),
+        ("Calibration of the main vascular structures is natural.", ()),
+    ),
+    "spine": (
+        ("The vertebral bodies are of normal height.", ()),
+        ("Vertebral corpus heights are preserved.", ()),
+        ("Bone structures in the section are intact.", ("Rib fracture",)),
+    ),
+    "mediastinum": (
+        ("The mediastinum is unremarkable.", ("Lymphadenopathy", "Hiatal hernia", *HEART_FINDINGS)),
+        ("The esophagus is of normal caliber.", ("Hiatal hernia",)),
+    ),
+    "heart": (("The heart and great vessels have a normal appearance.", HEART_FINDINGS),),
+    "lungs": (
+        ("Both lungs are clear.", LUNG_FINDINGS),
+        ("Lung parenchyma is of normal attenuation.", LUNG_FINDINGS),
+        ("Aeration of both lungs is normal.", (*LUNG_FINDINGS, "Pneumothorax", "Pleural effusion")),
+    ),
+    "pleura": (("The pleura is normal on both sides.", ("Pleural effusion", "Pneumothorax")),),
+}
 
 RESOLVED = (
     "The {what} of the prior examination has resolved.",
@@ -266,7 +282,15 @@ DEGREES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 CLINICAL = {
-    "": ("Not given.", "Routine control.", "Dyspnea.", "Chest pain.", "Cough.", "Preoperative assessment.", "Follow-up."),
+    "": (
+        "Not given.",
+        "Routine control.",
+        "Dyspnea.",
+        "Chest pain.",
+        "Cough.",
+        "Preoperative assessment.",
+        "Follow-up.",
+    ),
     "infection": ("Fever and cough.", "Suspected pneumonia.", "Productive cough for one week.", "Dyspnea and fever."),
     "malignancy": ("Weight loss.", "Staging.", "Known malignancy, follow-up.", "Hemoptysis."),
     "cardiac": ("Shortness of breath, leg edema.", "Heart failure.", "Dyspnea on exertion."),

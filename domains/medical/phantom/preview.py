@@ -69,9 +69,12 @@ def figure(study: Study, title: str, axial: Sequence[int] = ()) -> Figure:
     radiograph.imshow(study.radiograph_HW, cmap="gray")
     radiograph.set_title("radiograph (simulated)", color="white", fontsize=9)
     facts = "; ".join(
-        f"{f.label} {f.side} {f.lobe} {f.size_mm:.0f} mm {f.severity} {f.detail}".replace("  ", " ") for f in study.findings
+        f"{f.label} {f.side} {f.lobe} {f.size_mm:.0f} mm {f.severity} {f.detail}".replace("  ", " ")
+        for f in study.findings
     )
-    wrapped = "\n".join(textwrap.fill(p, 62) for p in [*study.report.text.split("\n"), "", "FACTS: " + (facts or "none")])
+    wrapped = "\n".join(
+        textwrap.fill(p, 62) for p in [*study.report.text.split("\n"), "", "FACTS: " + (facts or "none")]
+    )
     axes[1, 3].text(0, 1, wrapped, color="white", fontsize=7.4, va="top", transform=axes[1, 3].transAxes)
     for axis in axes.ravel():
         axis.axis("off")

@@ -14,7 +14,7 @@ from scipy import ndimage
 from domains.medical.phantom.grid import Array
 
 MU_WATER_PER_MM = 0.0190  # at 70 keV (NIST XCOM, water 0.193 /cm)
-BONE_EXCESS = 0.5  # extra attenuation per HU above water: calcium absorbs more than the HU scale at 120 kV says
+BONE_EXCESS = 0.8  # extra attenuation per HU above water: calcium absorbs more than the HU scale at 120 kV says
 
 
 def attenuation(hu: Array) -> Array:

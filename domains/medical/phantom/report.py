@@ -28,6 +28,9 @@ URGENCY = (
 )  # fmt: skip
 
 
+NEGATION_RATE = 0.25  # how many of the absent findings a report mentions
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """The sections of CT-RATE's report table."""
@@ -56,7 +59,7 @@ def write_report(
         for label in system:
             if label in present:
                 sentences += _positive(label, present[label], rng)
-            elif rng.random() < 0.33:
+            elif rng.random() < NEGATION_RATE:
                 sentences.append(_sentence(pick(rng, phrases.NEGATIVE[label]), {"ratio": f"{body.ctr:.2f}"}))
         sections.append(sentences)
     for text, absent in _some_normals(rng):
@@ -105,7 +108,11 @@ def _slots(finding: Finding, rng: np.random.Generator, with_change: bool = True)
     if with_change and finding.change:
         change = pick(rng, phrases.CHANGES[finding.change]).format(prior=f"{finding.prior_size_mm:.0f} mm")
     last = finding.level + finding.count - 1
-    ribs = f"{_ordinal(finding.level)} rib" if last == finding.level else f"{_ordinal(finding.level)} to {_ordinal(last)} ribs"
+    ribs = (
+        f"{_ordinal(finding.level)} rib"
+        if last == finding.level
+        else f"{_ordinal(finding.level)} to {_ordinal(last)} ribs"
+    )
     device = phrases.DEVICES.get(finding.detail, "").format(side=finding.side)
     return {
         "where": where(finding),
@@ -147,8 +154,10 @@ def _positive(label: str, findings: list[Finding], rng: np.random.Generator) -> 
 
 
 def _some_normals(rng: np.random.Generator) -> list[tuple[str, tuple[str, ...]]]:
-    order = rng.permutation(len(phrases.NORMAL))[: int(rng.integers(3, 7))]
-    return [phrases.NORMAL[i] for i in sorted(order)]
+    """One sentence from each of a few topics."""
+    topics = tuple(phrases.NORMAL.values())
+    chosen = [topics[i] for i in rng.permutation(len(topics))[: int(rng.integers(2, 6))]]
+    return [topic[int(rng.integers(len(topic)))] for topic in chosen]
 
 
 def _clinical(present: dict[str, list[Finding]], rng: np.random.Generator) -> str:

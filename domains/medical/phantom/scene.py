@@ -69,7 +69,13 @@ class Scene:
         return box, filled
 
     def paint_small(
-        self, center: NDArray, reach_mm: float, sdf: Callable[[Coords], Array], hu: float, lesion: str = "", parts: int = 4
+        self,
+        center: NDArray,
+        reach_mm: float,
+        sdf: Callable[[Coords], Array],
+        hu: float,
+        lesion: str = "",
+        parts: int = 4,
     ) -> float:
         """Draw a small thing with supersampled edges; returns the volume drawn in mm3."""
         box = self.grid.box(center[None], reach_mm + self.grid.edge_mm)

@@ -92,12 +92,16 @@ def spine(anatomy: Anatomy, coords: Coords) -> tuple[Array, Array, Array]:
     body = (np.sqrt((x / width) ** 2 + (behind / np.float32(13.5)) ** 2) - np.float32(1.0)) * np.float32(15.0)
     gap = np.abs(phase) - pitch * np.float32(0.40)
     canal = np.sqrt(x * x + (behind + np.float32(21.0)) ** 2) - np.float32(8.0)
-    ring = np.maximum(np.sqrt((x / np.float32(1.25)) ** 2 + (behind + np.float32(20.0)) ** 2) - np.float32(13.0), -canal)
+    ring = np.maximum(
+        np.sqrt((x / np.float32(1.25)) ** 2 + (behind + np.float32(20.0)) ** 2) - np.float32(13.0), -canal
+    )
     ring = np.maximum(ring, np.abs(phase) - np.float32(8.0))
     thorn = np.maximum(np.abs(x) - np.float32(3.6), np.abs(behind + np.float32(40.0)) - np.float32(12.0))
     thorn = np.maximum(thorn, np.abs(phase - np.float32(4.0)) - np.float32(6.0))
     wing_y = behind + np.float32(19.0) + np.float32(0.25) * np.abs(x)
-    wings = np.maximum(np.sqrt(wing_y**2 + (phase + np.float32(3.0)) ** 2) - np.float32(5.0), np.abs(x) - np.float32(30.0))
+    wings = np.maximum(
+        np.sqrt(wing_y**2 + (phase + np.float32(3.0)) ** 2) - np.float32(5.0), np.abs(x) - np.float32(30.0)
+    )
     bone = np.minimum(np.minimum(np.maximum(body, gap), ring), np.minimum(thorn, wings))
     return bone, body, canal
 

@@ -95,7 +95,9 @@ def great_vessels(anatomy: Anatomy) -> list[Tube]:
 
 
 def esophagus(anatomy: Anatomy) -> Tube:
-    points = [(-3.0 - 6.0 * max(0.0, -z / 160.0), _spine_y(anatomy, z) + 23.5, z) for z in (130, 60, 0, -60, -110, -150)]
+    points = [
+        (-3.0 - 6.0 * max(0.0, -z / 160.0), _spine_y(anatomy, z) + 23.5, z) for z in (130, 60, 0, -60, -110, -150)
+    ]
     return tube([(x, y + (10.0 if z < -100 else 0.0), float(z)) for x, y, z in points], 6.5)
 
 
@@ -118,7 +120,9 @@ def lung_tree(
         starts = np.repeat(nodes, 2, axis=0)
         toward = groups.mean(axis=1) - starts
         reach = 0.5 if level < levels - 1 else 0.95
-        nodes = starts + reach * toward + rng.normal(0, 0.07, starts.shape) * np.linalg.norm(toward, axis=1, keepdims=True)
+        nodes = (
+            starts + reach * toward + rng.normal(0, 0.07, starts.shape) * np.linalg.norm(toward, axis=1, keepdims=True)
+        )
         out.append((starts, nodes, root_radius * 2.0 ** (-level / 2.7)))
     return out
 

@@ -134,7 +134,11 @@ def write_study(study: Study, root: Path, *, stem: str, split: str, masks: bool 
         write_nifti(root / "masks" / "organs" / f"{stem}.nii.gz", study.organs_XYZ, study.affine)
         write_nifti(root / "masks" / "lesions" / f"{stem}.nii.gz", study.lesions_XYZ, study.affine)
     _write_bytes(root / "radiographs" / f"{stem}.png", _png(study.radiograph_HW))
-    facts = {"findings": [asdict(f) for f in study.findings], "history": asdict(study.history), "body": asdict(study.body)}
+    facts = {
+        "findings": [asdict(f) for f in study.findings],
+        "history": asdict(study.history),
+        "body": asdict(study.body),
+    }
     _write_bytes(root / "facts" / f"{stem}.json", json.dumps(facts).encode())
     report = study.report
     return {

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from scipy.ndimage import gaussian_filter
 
 from core.errors import ConfigError, DataError
 from core.evaluation.segmentation import segmentation_case, segmentation_protocol, surface_distances
@@ -119,6 +121,23 @@ def test_the_summary_counts_what_was_missed_and_skips_nan():
     assert found.mean_dice.value == pytest.approx(0.5)  # a class nobody has is no zero
     assert found.flat()["missed/box"] == 1
     assert found.protocol["empty_masks"].startswith("nan-skip: Dice is skipped")
+
+
+@pytest.mark.slow  # importing monai takes longer than every other test here together
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_smooth_shapes_equal_monai():
+    metrics = pytest.importorskip("monai.metrics")
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        p, g = (gaussian_filter(rng.normal(size=(18, 24, 20)), 2) > 0.02 for _ in range(2))
+        found = score(p.astype(int), g.astype(int), spacing=(3.0, 1.0, 0.7), tolerance=2.0)
+        one_hot = [torch.from_numpy(np.stack([~m, m])[None].astype(np.float32)) for m in (p, g)]
+        expected = (
+            metrics.compute_dice(*one_hot, include_background=False),
+            metrics.compute_hausdorff_distance(*one_hot, percentile=95, spacing=(3.0, 1.0, 0.7)),
+            metrics.compute_surface_dice(*one_hot, [2.0], spacing=(3.0, 1.0, 0.7)),
+        )
+        np.testing.assert_allclose([found.dice, found.hd95, found.nsd], [float(v) for v in expected], atol=1e-5)
 
 
 def test_errors():

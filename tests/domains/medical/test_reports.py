@@ -1,5 +1,7 @@
 """Report parsing on made-up reports in the habits of the public releases."""
 
+import time
+
 import pytest
 
 from domains.medical.reports import clean, findings_and_impression, joined, main_text, sections, sentences
@@ -158,3 +160,14 @@ def test_joined_sections_announce_themselves():
     assert joined("a.", "b.") == "Findings: a. Impression: b."
     assert joined("", "b.") == "Impression: b."
     assert joined("", "") == ""
+
+
+@pytest.mark.parametrize(
+    "text", [" " * 50_000 + "x", "\n \n" * 20_000, "A B C " * 10_000, "1. " * 20_000, "_" * 50_000]
+)
+def test_no_text_takes_quadratic_time(text):
+    start = time.process_time()
+    sections(text)
+    sentences(text)
+    clean(text)
+    assert time.process_time() - start < 3

@@ -186,10 +186,10 @@ class Atelectasis(FindingModel):
         box, pleura = scene.pleura[finding.side]
         x, y, z = scene.grid.coords(box)
         anatomy = scene.anatomy
-        depth = np.float32(26.0 if finding.severity == "moderate" else 44.0)
-        width = depth * np.float32(1.5) + np.clip(np.float32(-0.3) * (z + np.float32(40.0)), 0.0, 30.0)
-        behind = y - (anatomy.spine_y(z) + depth - np.float32(24.0))
-        sdf = np.maximum(pleura, np.maximum((behind + np.float32(0.55) * (np.abs(x) - width * np.float32(0.6))), z + 32))
+        full = np.float32(26.0 if finding.severity == "moderate" else 44.0)
+        depth = full * np.sqrt(np.clip((np.float32(-22.0) - z) / np.float32(60.0), 0.0, 1.0))  # a wedge from the hilum
+        behind = y - (anatomy.spine_y(z) + depth - np.float32(28.0))
+        sdf = np.maximum(pleura, np.maximum(behind + np.float32(0.55) * (np.abs(x) - np.float32(0.9) * depth), z + 22))
         sdf = np.maximum(sdf, z - anatomy.oblique_fissure(finding.side, y))
         cover = scene.grid.cover(sdf) * lung_mask(scene, box)
         if (cover > 0.5).sum() * scene.grid.voxel_mm3 < 2000:
@@ -215,17 +215,19 @@ class Emphysema(FindingModel):
 
     def adjust(self, finding: Finding, body: Body) -> Body:
         fall = {"mild": 3.0, "moderate": 7.0, "severe": 13.0}[finding.severity]
-        return replace(body, dome_mm=(body.dome_mm[0] - fall, body.dome_mm[1] - fall), lung_hu=body.lung_hu - 0.8 * fall)
+        return replace(
+            body, dome_mm=(body.dome_mm[0] - fall, body.dome_mm[1] - fall), lung_hu=body.lung_hu - 0.8 * fall
+        )
 
     def draw(self, finding: Finding, scene: Scene, rng: np.random.Generator) -> Finding | None:
-        count, radius = {"mild": (55, 5.0), "moderate": (110, 6.5), "severe": (170, 8.5)}[finding.severity]
+        count, radius = {"mild": (30, 5.5), "moderate": (55, 7.0), "severe": (85, 8.5)}[finding.severity]
         for side in ("right", "left"):
-            points = scene.anatomy.lung_points(rng, side, 3 * count, 3.0)
-            if finding.detail == "paraseptal":  # under the pleura: keep the points near the surface
-                depth = scene.anatomy.lung(side, *points.T.astype(np.float32))
-                points = points[np.argsort(-depth)][: int(1.6 * count)]
-            keep = rng.random(len(points)) < np.clip(0.15 + (points[:, 2] + 50) / 90, 0.03, 1.0)
-            for point in points[keep][: count // 2]:
+            points = scene.anatomy.lung_points(rng, side, 8 * count, 2.0)
+            likely = np.clip(0.15 + (points[:, 2] + 50) / 90, 0.02, 1.0)
+            if finding.detail == "paraseptal":  # a row of holes under the pleura
+                likely = likely * (scene.anatomy.lung(side, *points.T.astype(np.float32)) > -1.2 * radius)
+            first = np.argsort(-likely * rng.random(len(points)))[:count]
+            for point in points[first]:
                 self._hole(scene, rng, point, radius * rng.uniform(0.6, 1.4), ORGANS[f"{side} lung"])
         if not (scene.lesions == LESIONS[self.label]).any():
             return None

@@ -40,7 +40,9 @@ class PericardialEffusion(FindingModel):
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         size = float(np.round(np.exp(rng.uniform(np.log(6), np.log(24)))))
-        return [Finding(self.label, size_mm=size, severity="mild" if size < 10 else "moderate" if size < 20 else "severe")]
+        return [
+            Finding(self.label, size_mm=size, severity="mild" if size < 10 else "moderate" if size < 20 else "severe")
+        ]
 
     def adjust(self, finding: Finding, body: Body) -> Body:
         return replace(body, pericardial_mm=finding.size_mm)
@@ -62,7 +64,13 @@ class CoronaryCalcification(FindingModel):
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         severity = pick(rng, ("mild", "moderate", "severe"), (0.4, 0.35, 0.25))
         count = int(rng.integers(*{"mild": (2, 4), "moderate": (5, 8), "severe": (10, 16)}[severity]))
-        detail = "LAD" if severity == "mild" else pick(rng, ("LAD, RCA", "LAD, LCx")) if severity == "moderate" else "LAD, LCx, RCA"
+        detail = (
+            "LAD"
+            if severity == "mild"
+            else pick(rng, ("LAD, RCA", "LAD, LCx"))
+            if severity == "moderate"
+            else "LAD, LCx, RCA"
+        )
         return [Finding(self.label, severity=severity, count=count, detail=detail)]
 
     def draw(self, finding: Finding, scene: Scene, rng: np.random.Generator) -> Finding | None:
@@ -73,7 +81,11 @@ class CoronaryCalcification(FindingModel):
             a, b = (self._point(scene, vessel, t + d) for d in (0.0, rng.uniform(0.03, 0.1)))
             radius = float(rng.uniform(1.0, 1.8))
             scene.paint_small(
-                a, 12.0, lambda c, a=a, b=b, r=radius: capsule(c, a, b, r, r), rng.uniform(600, 1000), self.label  # type: ignore[misc]
+                a,
+                12.0,
+                lambda c, a=a, b=b, r=radius: capsule(c, a, b, r, r),
+                rng.uniform(600, 1000),
+                self.label,  # type: ignore[misc]
             )
             first = a if first is None else first
         return replace(finding, center_mm=None if first is None else scene.world(first))
@@ -95,12 +107,18 @@ class ArterialCalcification(FindingModel):
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         severity = pick(rng, ("mild", "moderate", "severe"), (0.4, 0.35, 0.25))
         count = int(rng.integers(*{"mild": (2, 4), "moderate": (5, 9), "severe": (12, 20)}[severity]))
-        detail = "aortic arch" if severity == "mild" else pick(rng, ("aortic arch and descending aorta", "thoracic aorta"))
+        detail = (
+            "aortic arch" if severity == "mild" else pick(rng, ("aortic arch and descending aorta", "thoracic aorta"))
+        )
         return [Finding(self.label, severity=severity, count=count, detail=detail)]
 
     def draw(self, finding: Finding, scene: Scene, rng: np.random.Generator) -> Finding | None:
         aorta = tubes.aorta(scene.anatomy)
-        span = {"aortic arch": (3.0, 6.0), "aortic arch and descending aorta": (3.0, 10.0), "thoracic aorta": (1.0, 10.0)}
+        span = {
+            "aortic arch": (3.0, 6.0),
+            "aortic arch and descending aorta": (3.0, 10.0),
+            "thoracic aorta": (1.0, 10.0),
+        }
         first = None
         for _ in range(finding.count):
             t = rng.uniform(*span[finding.detail])

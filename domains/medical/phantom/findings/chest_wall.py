@@ -57,7 +57,7 @@ def rib_point(anatomy: Anatomy, side: str, rib: int, angle: float) -> NDArray:
     return anatomy.wall_point(angle, skeleton.RIB_DEPTH_MM, z, side)
 
 
-METAL_HU = 2800.0
+METAL_HU = 8000.0  # titanium and lead; the CT saturates at 3071, the radiograph does not
 
 
 class MedicalMaterial(FindingModel):
@@ -69,15 +69,16 @@ class MedicalMaterial(FindingModel):
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         detail = pick(rng, ("port", "pacemaker", "sternal wires", "central venous catheter"), (0.3, 0.25, 0.25, 0.2))
         side = {"sternal wires": "", "pacemaker": pick(rng, ("left", "right"), (0.85, 0.15))}.get(detail)
-        return [Finding(self.label, pick(rng, ("right", "left"), (0.75, 0.25)) if side is None else side, detail=detail)]
+        return [
+            Finding(self.label, pick(rng, ("right", "left"), (0.75, 0.25)) if side is None else side, detail=detail)
+        ]
 
     def draw(self, finding: Finding, scene: Scene, rng: np.random.Generator) -> Finding | None:
-        anatomy = scene.anatomy
         if finding.detail == "sternal wires":
             center = self._sternal_wires(scene)
         else:
             center = self._line(finding, scene)
-        return replace(finding, center_mm=scene.world(center)) if anatomy is not None else None
+        return replace(finding, center_mm=scene.world(center))
 
     def _line(self, finding: Finding, scene: Scene) -> NDArray:
         """A lead or catheter from the upper chest through the caval vein, with its box or chamber if it has one."""
@@ -86,7 +87,12 @@ class MedicalMaterial(FindingModel):
         sign = 1.0 if finding.side == "right" else -1.0
         arch_y = tubes.trachea_y(anatomy, 20.0)
         z = 38.0 * sz
-        chamber = anatomy.wall_point(np.pi - 0.72, 11.0 + body.muscle_mm + 0.4 * body.fat_mm, z, finding.side)
+        angle = np.pi - 0.72
+        outwards = np.array([sign * np.sin(angle), -np.cos(angle), 0.0])
+        chamber = anatomy.wall_point(angle, 0.0, z, finding.side)
+        while float(anatomy.skin(*(np.float32(v) for v in chamber))) < -11.0:  # under the skin
+            chamber = chamber + 1.0 * outwards
+        flat = np.stack([outwards, np.cross([0.0, 0.0, 1.0], outwards), [0.0, 0.0, 1.0]])
         entry = np.array([sign * 46.0, arch_y + 26.0, 72.0 * sz])
         cava = [np.array([24.0, arch_y + 16, 45 * sz]), np.array([25.0, arch_y + 16, 5 * sz])]
         path = [chamber, entry, *([np.array([0.0, arch_y + 20, 52 * sz])] if sign < 0 else []), *cava]
@@ -94,19 +100,20 @@ class MedicalMaterial(FindingModel):
         if finding.detail == "pacemaker":
             apex = anatomy.heart_center + anatomy.heart_turn[0] * anatomy.heart_axes[0] * 0.6
             path += [anatomy.atrium_center, apex]
-            self._solid(scene, chamber, np.array([24.0, 7.0, 22.0]))
+            self._solid(scene, chamber, np.array([6.0, 24.0, 22.0]), flat)
         elif finding.detail == "port":
             path.append(anatomy.atrium_center + np.array([2.0, 2.0, 26.0]))
-            self._solid(scene, chamber, np.array([13.0, 8.0, 13.0]), hu=1400.0)
+            self._solid(scene, chamber, np.array([7.0, 13.0, 13.0]), flat, hu=2000.0)
         else:
             path = [entry + np.array([sign * 8, -6.0, 38.0]), *path[1:]]
         self._wire(scene, np.stack(path), radius, 2200.0 if finding.detail == "pacemaker" else 900.0)
         return chamber if finding.detail != "central venous catheter" else cava[0]
 
-    def _solid(self, scene: Scene, center: NDArray, axes: NDArray, hu: float = METAL_HU) -> None:
-        box = scene.grid.box(center[None], axes + 3)
+    def _solid(self, scene: Scene, center: NDArray, axes: NDArray, turn_33: NDArray, hu: float = METAL_HU) -> None:
+        box = scene.grid.box(center[None], axes.max() + 3)
         if box is not None:
-            scene.paint(box, scene.grid.cover(ellipsoid(scene.grid.coords(box), center, axes)), hu, lesion=self.label)
+            cover = scene.grid.cover(ellipsoid(scene.grid.coords(box), center, axes, turn_33))
+            scene.paint(box, cover, hu, lesion=self.label)
 
     def _wire(self, scene: Scene, path_P3: NDArray, radius: float, hu: float) -> None:
         pieces = []

@@ -73,7 +73,9 @@ class HiatalHernia(FindingModel):
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         size = float(np.round(np.exp(rng.uniform(np.log(32), np.log(85)))))
-        return [Finding(self.label, size_mm=size, severity="mild" if size < 45 else "moderate" if size < 65 else "severe")]
+        return [
+            Finding(self.label, size_mm=size, severity="mild" if size < 45 else "moderate" if size < 65 else "severe")
+        ]
 
     def draw(self, finding: Finding, scene: Scene, rng: np.random.Generator) -> Finding | None:
         anatomy, r = scene.anatomy, finding.size_mm / 2

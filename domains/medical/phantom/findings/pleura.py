@@ -77,7 +77,7 @@ class Pneumothorax(FindingModel):
         a, b, centre = scene.anatomy.chest_axes(z)
         front = np.clip((y - centre) / b + np.float32(0.1), 0.0, 1.0)
         apex = np.clip((z - np.float32(35.0)) / np.float32(45.0), 0.0, 1.0)
-        depth = np.float32(finding.size_mm) * (np.float32(0.12) + np.float32(0.88) * np.maximum(front, apex))
+        depth = np.float32(finding.size_mm) * np.maximum(front, apex)
         cavity = scene.anatomy.cavity(x, y, z) + np.float32(1.5)
         gap = -cavity - depth * np.sqrt(a / b)  # negative between the wall and the lung
         lung = _lung_only(scene, finding.side)

@@ -64,7 +64,9 @@ def write_series(tmp_path: Path) -> Callable[..., Path]:
             path = place / f"{prefix}{names[k]:03d}.dcm"
             dataset = with_pixels(empty_file(path), array)
             dataset.SeriesInstanceUID, dataset.InstanceNumber = uid, int(names[k])
-            dataset.ImagePositionPatient = list(positions[k]) if positions is not None else [-20, -30, 100 + STEP_MM * k]
+            dataset.ImagePositionPatient = (
+                list(positions[k]) if positions is not None else [-20, -30, 100 + STEP_MM * k]
+            )
             dataset.ImageOrientationPatient, dataset.PixelSpacing = list(orientation), [ROW_MM, COLUMN_MM]
             dataset.SliceThickness = 7  # wrong on purpose: positions decide
             dataset.RescaleSlope, dataset.RescaleIntercept = 2, -1000

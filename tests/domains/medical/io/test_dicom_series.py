@@ -111,7 +111,9 @@ def test_gantry_tilt_is_an_error_and_can_be_undone(write_series):
 
 def test_localisers_are_left_out(write_series):
     folder = write_series()
-    write_series(stored(1), prefix="loc", orientation=(0, 1, 0, 0, 0, -1), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    write_series(
+        stored(1), prefix="loc", orientation=(0, 1, 0, 0, 0, -1), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    )
     volume = read_dicom_series(folder)
     assert volume.shape == (8, 10, 6)
     assert "1 localisers left out" in volume.provenance
@@ -133,7 +135,9 @@ def test_slices_stored_twice_count_once_and_different_images_at_one_place_are_an
 def test_several_series_are_listed_and_one_can_be_chosen(write_series):
     folder = write_series()
     write_series(stored(3), prefix="b", uid="1.2.3.5")
-    with pytest.raises(DataError, match=r"holds 2 series; choose one(.|\n)*1\.2\.3\.4: 6 images, CT(.|\n)*1\.2\.3\.5: 3"):
+    with pytest.raises(
+        DataError, match=r"holds 2 series; choose one(.|\n)*1\.2\.3\.4: 6 images, CT(.|\n)*1\.2\.3\.5: 3"
+    ):
         read_dicom_series(folder)
     assert read_dicom_series(folder, series="1.2.3.5").shape[2] == 3
     with pytest.raises(DataError, match="no series '9'"):
@@ -157,7 +161,9 @@ def test_one_damaged_slice_is_named(write_series):
     folder = write_series()
     victim = sorted(folder.iterdir())[3]
     victim.write_bytes(victim.read_bytes()[:-40])
-    with pytest.raises(DataError, match=rf"{victim.name}: its pixel data cannot be decoded \(Explicit VR Little Endian\)"):
+    with pytest.raises(
+        DataError, match=rf"{victim.name}: its pixel data cannot be decoded \(Explicit VR Little Endian\)"
+    ):
         read_dicom_series(folder)
 
 

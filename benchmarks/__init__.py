@@ -1,0 +1,1 @@
+"""Suites that compare systems, and the suite with its peers. Run `python -m benchmarks`."""

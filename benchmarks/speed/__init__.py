@@ -1,0 +1,1 @@
+"""Speed and memory beside other libraries, each side in a process of its own."""
