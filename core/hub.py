@@ -8,6 +8,8 @@ vectors = encoder.encode(["a", "b"])       # (2, E)
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,17 @@ from torch import nn
 from core.config.build import build
 from core.config.check import FaultFinder, is_node
 from core.data.processor import Processor
-from core.errors import CheckpointError, ConfigError, DataError, nearest
-from core.files import atomic_folder
+from core.errors import CheckpointError, ConfigError, DataError, HeptadError, nearest
+from core.files import MANIFEST, atomic_folder, verify_manifest
 from core.models.dual_encoder import DualEncoder
+from core.weights import owned
 
 FORMAT = 1
 # A saved config is data from elsewhere: it may name classes of these packages only, so that loading runs no other code.
 TRUSTED = ("core.", "domains.", "torch.nn.")
+SHOWN = 20  # faults of weights that a message lists
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class SavedModel:
@@ -51,29 +57,29 @@ class SavedModel:
 
     def save_pretrained(self, folder: Path | str, *, card: str = "") -> Path:
         """Write the folder, whole or not at all; an older one of the same name is replaced."""
-        import shutil
-
         from safetensors.torch import save_file
 
         folder = Path(folder)
-        if folder.exists():
-            if not (folder / "config.json").is_file() and any(folder.iterdir()):
-                raise CheckpointError(f"{folder}: exists and holds no saved model; choose another folder")
-            shutil.rmtree(folder)
+        if folder.exists() and (not folder.is_dir() or (_is_used(folder) and not (folder / "config.json").is_file())):
+            raise CheckpointError(f"{folder}: exists and holds no saved model; choose another folder")
         config = {
             "format": FORMAT,
             "model": self.model_node,
             "processors": self.processor_nodes,
             "about": self.about,
         }
-        with atomic_folder(folder, error=CheckpointError) as partial:
+        fresh = folder.with_name(f".{folder.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        with atomic_folder(fresh, error=CheckpointError) as partial:
             (partial / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
-            state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.state_dict().items()}
-            save_file(state, partial / "model.safetensors", metadata={"format": "pt"})
+            save_file(owned(self.model.state_dict()), partial / "model.safetensors", metadata={"format": "pt"})
             for modality, processor in self.processors.items():
                 (partial / "processors" / modality).mkdir(parents=True)
                 processor.save(partial / "processors" / modality)
             (partial / "README.md").write_text(card or f"# {folder.name}\n", encoding="utf-8")
+        if folder.exists():  # the old one goes when the new one is durable
+            shutil.rmtree(folder)
+        fresh.rename(folder)
         return folder
 
     @classmethod
@@ -82,13 +88,15 @@ class SavedModel:
 
         Raises CheckpointError naming the file that is missing, damaged or does not fit.
         """
-        folder = _locate(where, revision)
+        folder = locate(where, revision)
         config = _read_config(folder / "config.json")
-        model = build(config["model"])
+        _check_hashes(folder)
+        model = _built(folder / "config.json", "model", _without_downloads(config["model"]))
+        assert isinstance(model, DualEncoder)
         _load_weights(model, folder / "model.safetensors")
         processors: dict[str, Processor] = {}
         for modality, node in config["processors"].items():
-            processors[modality] = build(node)
+            processors[modality] = _built(folder / "config.json", f"processors.{modality}", node)
             processors[modality].restore(folder / "processors" / modality)
         return cls(
             model=model.to(device),
@@ -151,7 +159,7 @@ class ModalityEncoder:
             source = Path(source)
         return self.processor.load(source)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_samples(self, samples: Sequence[Mapping[str, np.ndarray]], *, pooled: bool = False) -> np.ndarray:
         """Vectors of loaded samples."""
         device = next(self.model.parameters()).device
@@ -169,8 +177,12 @@ def load_encoder(
     return SavedModel.from_pretrained(where, device=device, revision=revision).encoder(modality)
 
 
-def _locate(where: Path | str, revision: str | None) -> Path:
-    folder = Path(where)
+def locate(where: Path | str, revision: str | None = None) -> Path:
+    """The folder with config.json that `where` means: itself, its `model/`, or a download from the Hub.
+
+    Raises CheckpointError when there is none; a Hub id without a 40-digit commit is refused before any connection.
+    """
+    folder = Path(where).expanduser()
     if (folder / "model" / "config.json").is_file():
         return folder / "model"
     if (folder / "config.json").is_file():
@@ -178,14 +190,14 @@ def _locate(where: Path | str, revision: str | None) -> Path:
     text = str(where)
     if folder.exists():
         raise CheckpointError(f"{where}: holds no saved model (no config.json here or in model/); give a finished run")
-    if text.count("/") != 1 or text.startswith((".", "/", "~")):
+    if not _HUB_ID.fullmatch(text):
         raise CheckpointError(f"{where}: no such folder")
-    if revision is None or len(revision) != 40:
+    if revision is None or not _COMMIT.fullmatch(revision):
         raise CheckpointError(f"{where}: a Hub repository needs revision=<40-digit commit>, so that it cannot change")
     from huggingface_hub import snapshot_download
 
     try:
-        allow = ["config.json", "model.safetensors", "processors/**", "README.md"]
+        allow = ["config.json", "model.safetensors", "processors/**", "README.md", MANIFEST]
         return Path(snapshot_download(text, revision=revision, allow_patterns=allow))
     except Exception as err:  # the Hub client has a family of errors for one fact
         raise CheckpointError(f"{where}: no such folder, and not to be had from the Hub ({err})") from err
@@ -202,16 +214,53 @@ def _read_config(path: Path) -> dict[str, Any]:
     for key in ("model", "processors"):
         if not isinstance(config.get(key), dict):
             raise CheckpointError(f"{path}: '{key}' is missing; copy the saved model again")
+    for modality in config["processors"]:
+        if not re.fullmatch(r"\w[\w-]*", modality):
+            raise CheckpointError(f"{path}: '{modality}' cannot be the name of a modality")
     for name in _class_paths(config):
         if not name.startswith(TRUSTED) or ".." in name:
             raise CheckpointError(f"{path}: names the class '{name}'; a saved model may use {', '.join(TRUSTED)} only")
     finder = FaultFinder()
-    finder.node("model", config["model"], nn.Module)
+    finder.node("model", config["model"], DualEncoder)
     for modality, node in config["processors"].items():
         finder.node(f"processors.{modality}", node, Processor)
     if finder.faults:
         raise CheckpointError(f"{path}: does not fit this version:\n" + "\n".join(f"  - {f}" for f in finder.faults))
     return config
+
+
+def _is_used(folder: Path) -> bool:
+    return any(folder.iterdir())
+
+
+def _built(path: Path, key: str, node: Mapping[str, Any]) -> Any:
+    """What a node of a saved config describes; whatever its arguments do to a constructor is the file's fault."""
+    try:
+        return build(node)
+    except (HeptadError, ValueError, TypeError, RuntimeError, ArithmeticError, MemoryError) as err:
+        raise CheckpointError(f"{path}: '{key}' cannot be built ({err}); copy the saved model again") from err
+
+
+def _without_downloads(value: Any) -> Any:
+    """A node whose parts do not fetch pretrained weights: the saved ones are loaded over them anyway."""
+    if isinstance(value, Mapping):
+        return {k: False if k == "pretrained" and v is True else _without_downloads(v) for k, v in value.items()}
+    return [_without_downloads(part) for part in value] if isinstance(value, list) else value
+
+
+def _check_hashes(folder: Path) -> None:
+    """Compare what is loaded with the manifest, where there is one (the card may be edited, the rest may not)."""
+    if not (folder / MANIFEST).is_file():
+        return
+    faults = [
+        fault
+        for fault in verify_manifest(folder, full=True, error=CheckpointError)
+        if fault.startswith(("config.json", "model.safetensors", "processors/")) and "not in the manifest" not in fault
+    ]
+    if faults:
+        raise CheckpointError(
+            f"{folder}: is damaged; copy the saved model again:\n" + "\n".join(f"  - {fault}" for fault in faults)
+        )
 
 
 def _class_paths(value: Any) -> Iterator[str]:
@@ -228,11 +277,12 @@ def _load_weights(model: nn.Module, path: Path) -> None:
 
     try:
         state = load_file(path)
-    except (OSError, SafetensorError) as err:
+    except (OSError, ValueError, SafetensorError) as err:
         raise CheckpointError(f"{path}: cannot be read ({err}); copy the saved model again") from err
     faults = weight_faults(model, state)
     if faults:
-        raise CheckpointError(f"{path}: does not fit the model:\n" + "\n".join(f"  - {f}" for f in faults))
+        shown = faults[:SHOWN] + ([f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else [])
+        raise CheckpointError(f"{path}: does not fit the model:\n" + "\n".join(f"  - {f}" for f in shown))
     model.load_state_dict(state)
 
 

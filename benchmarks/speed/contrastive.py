@@ -87,14 +87,15 @@ def measure(side: str, batch: int, dim: int, threads: int) -> dict[str, float]:
     loss_fn(*features(256, dim, torch.float32)).backward()  # thread pools and libraries load here
     a, b, scale = features(batch, dim, torch.float32)
     before = resident()
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     loss = loss_fn(a, b, scale)
     loss.backward()
-    seconds = time.perf_counter() - start
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     assert a.grad is not None
     assert scale.grad is not None
     return {
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "peak_mib": (peak() - before) / MIB,
         "loss": loss.item(),
         "grad_norm": a.grad.norm().item(),
@@ -154,6 +155,7 @@ def summary(runs: list[dict[str, float]]) -> dict[str, float]:
         "seconds_median": statistics.median(seconds),
         "seconds_min": min(seconds),
         "seconds_max": max(seconds),
+        "cpu_seconds_median": statistics.median(run["cpu_seconds"] for run in runs),
         "peak_mib": max(run["peak_mib"] for run in runs),
         "loss": runs[0]["loss"],
         "grad_norm": runs[0]["grad_norm"],
@@ -193,13 +195,13 @@ def table(result: dict[str, Any]) -> str:
     lines = [
         f"symmetric InfoNCE, forward and backward, {result['batch']} x {result['dim']} float32, "
         f"{result['threads']} threads, {result['repeats']} alternating runs",
-        f"{'':>10}  {'median s':>9} {'min s':>9} {'max s':>9} {'peak MiB':>9}  loss",
+        f"{'':>10}  {'median s':>9} {'min s':>9} {'max s':>9} {'CPU s':>9} {'peak MiB':>9}  loss",
     ]
     for side in SIDES:
         r = result[side]
         lines.append(
             f"{side:>10}  {r['seconds_median']:9.2f} {r['seconds_min']:9.2f} {r['seconds_max']:9.2f} "
-            f"{r['peak_mib']:9.0f}  {r['loss']:.7f}"
+            f"{r['cpu_seconds_median']:9.2f} {r['peak_mib']:9.0f}  {r['loss']:.7f}"
         )
     difference = result["largest_difference"]
     return "\n".join(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from core.config.check import holds_node, import_class, is_node, signature_of
 
@@ -24,7 +24,7 @@ def _built(value: Any, hint: Any) -> Any:
         return _built_nodes(value)
     try:  # "3" -> 3, [1, 2] -> (1, 2), "x" -> Path("x"): what the signature says
         return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
-    except PydanticSchemaGenerationError:
+    except (PydanticSchemaGenerationError, PydanticUserError):
         return value
 
 

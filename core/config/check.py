@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import types
 import typing
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from core.errors import ConfigError, nearest
 
@@ -30,14 +31,17 @@ def is_node(value: Any) -> bool:
 def import_class(class_path: str) -> type:
     """The class at a dotted path. Raises ConfigError naming the part of the path that does not exist."""
     module_name, _, class_name = class_path.rpartition(".")
-    if not module_name:
+    if not module_name or not all(part.isidentifier() for part in class_path.split(".")):
         raise ConfigError(f"'{class_path}' is not a dotted path to a class, like core.models.DualEncoder")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as err:
-        if err.name and not module_name.startswith(err.name):
+        if err.name and not f"{module_name}.".startswith(f"{err.name}."):
             raise ConfigError(f"'{class_path}' needs the package '{err.name}', which is not installed") from err
-        raise ConfigError(f"'{class_path}': there is no module '{err.name}'") from err
+        hint = _nearest_module(err.name or module_name)
+        raise ConfigError(f"'{class_path}': there is no module '{err.name}'{hint}") from err
+    except ImportError as err:
+        raise ConfigError(f"'{class_path}' cannot be imported ({err})") from err
     found = getattr(module, class_name, None)
     if not inspect.isclass(found):
         names = [n for n in dir(module) if inspect.isclass(getattr(module, n, None))]
@@ -45,6 +49,15 @@ def import_class(class_path: str) -> type:
             f"'{class_path}': module '{module_name}' has no class '{class_name}'{nearest(class_name, names)}"
         )
     return found
+
+
+def _nearest_module(name: str) -> str:
+    """A hint at a module beside the one that does not exist."""
+    parent, _, last = name.rpartition(".")
+    if not parent:
+        return ""
+    package = importlib.import_module(parent)
+    return nearest(last, [module.name for module in pkgutil.iter_modules(getattr(package, "__path__", []))])
 
 
 def signature_of(cls: type) -> dict[str, tuple[Any, inspect.Parameter]]:
@@ -81,7 +94,7 @@ class FaultFinder:
         elif fault["type"] == "value_error":
             self.faults.append(f"{key}: {fault['ctx']['error']}")
         else:
-            self.faults.append(f"{key}: is {fault['input']!r}; {_lower(fault['msg'])}")
+            self.faults.append(f"{key}: is {_short(fault['input'])}; {_lower(fault['msg'])}")
 
     def node(self, key: str, value: Any, base: type | None = None) -> None:
         """Check a node and everything below it. `base`: the class it must be, or derive from."""
@@ -98,6 +111,9 @@ class FaultFinder:
             return
         if base is not None and not issubclass(cls, base):
             self.faults.append(f"{key}.class_path: {cls.__name__} is not a {base.__name__}")
+            return
+        if inspect.isabstract(cls):
+            self.faults.append(f"{key}.class_path: {cls.__name__} is a base class; name one that derives from it")
             return
         arguments = value.get("init_args") or {}
         if not isinstance(arguments, Mapping):
@@ -122,7 +138,8 @@ class FaultFinder:
         """Check one value against a type, descending into containers that hold nodes."""
         origin, inner = typing.get_origin(hint), typing.get_args(hint)
         if is_node(value):
-            bases = [h for h in (inner if _is_union(origin) else (hint,)) if inspect.isclass(h) and h is not type(None)]
+            members = inner if _is_union(origin) else (hint,)
+            bases = [h for h in members if inspect.isclass(h) and h not in (type(None), Any, object)]
             self.node(key, value, bases[0] if len(bases) == 1 else None)
         elif isinstance(value, Mapping) and holds_node(value):
             item = inner[1] if inner and origin in {dict, Mapping, typing.Mapping} else _optional_item(hint, 1)
@@ -138,13 +155,14 @@ class FaultFinder:
     def _plain(self, key: str, value: Any, hint: Any) -> None:
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-        except PydanticSchemaGenerationError:
+        except (PydanticSchemaGenerationError, PydanticUserError):
             return
         try:
             found = adapter.validate_python(value)
         except ValidationError as err:
             messages = dict.fromkeys(_lower(fault["msg"]) for fault in err.errors(include_url=False))
-            self.faults.append(f"{key}: is {_short(value)}; {' or '.join(messages)}")
+            shown = list(messages)[:4] + (["..."] if len(messages) > 4 else [])
+            self.faults.append(f"{key}: is {_short(value)}; {' or '.join(shown)}")
             return
         if isinstance(found, Path) and not found.exists():
             self.faults.append(f"{key}: no such file or folder: {found}")

@@ -8,20 +8,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 Node = dict[str, Any]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+SomeShare = Annotated[float, Field(gt=0, le=1)]
+Split = Literal["train", "val", "test"]
+
+
+def _word(value: Any) -> Any:
+    """YAML reads 32 as a number; here it is the name of a choice."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class Settings(BaseModel):
     """Base of all settings: an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=False)
+    model_config = ConfigDict(extra="forbid", validate_default=False, allow_inf_nan=False)
 
 
 def _existing(path: Path | None) -> Path | None:
+    """The absolute path, so that a run can be resumed from elsewhere."""
+    path = None if path is None else path.expanduser().absolute()
     if path is not None and not path.exists():
         raise ValueError(f"no such file or folder: {path}")
     return path
@@ -38,15 +47,15 @@ class DataSettings(Settings):
     worker_timeout: Annotated[int, Field(gt=0)] = Field(120, description="seconds before a stuck loader is an error")
     augment: bool = Field(True, description="random augmentation of training samples")
     on_bad_record: Literal["skip", "raise"] = Field("skip", description="what an unreadable record does")
-    max_bad_share: Share = Field(0.05, description="share of skipped records above which the run stops")
-    limit: dict[str, Positive] = Field({}, description="use at most this many records of a split, e.g. {train: 100}")
+    max_bad_share: SomeShare = Field(0.05, description="share of skipped records above which the run stops")
+    limit: dict[Split, Positive] = Field({}, description="use at most this many records of a split, e.g. {train: 100}")
 
     _root_exists = field_validator("root")(_existing)
 
 
 class TrainerSettings(Settings):
     max_steps: Positive = Field(1000, description="optimiser steps")
-    precision: Literal["auto", "32", "bf16", "16"] = Field(
+    precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_word)] = Field(
         "auto", description="auto: bf16 autocast where the processor computes in it, else 32"
     )
     accelerator: str = Field("auto", description="auto, cpu, cuda, mps: as in Lightning")
@@ -73,7 +82,9 @@ class OptimSettings(Settings):
 
 
 class ProbeSettings(Settings):
-    fractions: list[Share] = Field([0.01, 0.1, 1.0], description="shares of the training labels")
+    fractions: Annotated[list[SomeShare], Field(min_length=1)] = Field(
+        [0.01, 0.1, 1.0], description="shares of the training labels"
+    )
     seeds: Positive = Field(5, description="label subsets per share")
     neighbours: Positive = Field(10, description="k of the nearest-neighbour probe")
 
@@ -89,9 +100,17 @@ class EvaluationSettings(Settings):
     bootstrap: Positive = Field(1000, description="bootstrap samples per interval")
     gallery: Annotated[int, Field(ge=0)] = Field(6, description="queries shown in the report")
 
+    @field_validator("prompts")
+    @classmethod
+    def _both_sides(cls, prompts: dict[str, dict[str, list[str]]]) -> dict[str, dict[str, list[str]]]:
+        for label, sides in prompts.items():
+            if set(sides) != {"positive", "negative"} or not all(sides.values()):
+                raise ValueError(f"'{label}' needs texts under `positive` and under `negative`; it has {sorted(sides)}")
+        return prompts
+
 
 class RunSettings(Settings):
-    seed: int = Field(0, description="one seed gives one run")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="one seed gives one run")
     run_dir: Path | None = Field(None, description="folder of the run; default runs/<domain>/<verb>-<system>-<time>")
 
 
@@ -99,7 +118,7 @@ class PretrainConfig(RunSettings):
     """Pretrain a model on unlabelled pairs, evaluate it on held-out studies and save it."""
 
     model: Node = Field(description="the model, a node")
-    objectives: list[Node] = Field(description="objective terms: nodes with an optional `weight` and `name`")
+    objectives: list[Node] = Field(description="objective terms: nodes with an optional `weight`")
     data: DataSettings = DataSettings()
     trainer: TrainerSettings = TrainerSettings()
     optim: OptimSettings = OptimSettings()
@@ -113,8 +132,8 @@ class FinetuneConfig(RunSettings):
     modality: str = Field(description="input modality; its encoder and processor come from the pretrained run")
     from_run: Path | None = Field(None, description="pretrained run or saved model; default: the newest of the domain")
     init: Literal["pretrained", "scratch"] = Field("pretrained", description="weights the encoder starts from")
-    system: str = Field("", description="pretraining system whose encoder to use from scratch when there is no run")
-    label_fraction: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of the labelled groups used")
+    pretrain_system: str = Field("", description="system whose encoder to use from scratch when there is no run")
+    label_fraction: SomeShare = Field(1.0, description="share of the labelled groups used")
     freeze: bool = Field(False, description="keep the encoder fixed and train the head alone")
     data: DataSettings = DataSettings()
     trainer: TrainerSettings = TrainerSettings()
@@ -128,7 +147,7 @@ class EvaluateConfig(RunSettings):
     """Evaluate a saved model on a dataset: retrieval, zero-shot labels, probes."""
 
     model: Path | None = Field(None, description="run or saved model; default: the newest pretrain run of the domain")
-    split: Literal["train", "val", "test"] = Field("test", description="split to evaluate on")
+    split: Split = Field("test", description="split to evaluate on")
     data: DataSettings = DataSettings()
     trainer: TrainerSettings = TrainerSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

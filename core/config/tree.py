@@ -20,12 +20,21 @@ Tree = dict[str, Any]
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, and reads 1e-4 as a number (YAML 1.1 wants 1.0e-4)."""
+    """SafeLoader that refuses a key given twice or that is no text, and reads 1e-4 as a number (YAML 1.1 wants 1.0e-4).
+
+    A date stays text: no setting is a date, and a run may well be called 2026-01-01.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                problem = "`<<` is not supported; use `base: NAME` to start from another file"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                problem = f"a key must be text, this one is a {type(key).__name__}; put it in quotes"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
             seen.add(key)
@@ -44,13 +53,19 @@ _UniqueKeyLoader.add_implicit_resolver(
     "!exponent", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 _UniqueKeyLoader.add_constructor("!exponent", _float_without_dot)
+_UniqueKeyLoader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: str(node.value))
 
 
 def parse_value(text: str) -> Any:
-    """A command-line value: YAML where it is YAML (`3`, `1e-4`, `true`, `[1, 2]`), else a string."""
+    """A command-line value: YAML where it is YAML (`3`, `1e-4`, `true`, `[1, 2]`), else a string.
+
+    Raises ConfigError for a list or mapping that is not closed or not well formed.
+    """
     try:
         return yaml.load(text, Loader=_UniqueKeyLoader)  # a SafeLoader
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError) as err:
+        if text.lstrip().startswith(("[", "{")):
+            raise ConfigError(f"'{text[:60]}' is not valid YAML ({getattr(err, 'problem', None) or err})") from err
         return text
 
 
@@ -68,6 +83,8 @@ def load_yaml(path: Path) -> Tree:
         mark = getattr(err, "problem_mark", None)
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigError(f"{path}{where}: not valid YAML ({getattr(err, 'problem', None) or err})") from err
+    except ValueError as err:  # a number of thousands of digits
+        raise ConfigError(f"{path}: not valid YAML ({err})") from err
     except RecursionError as err:
         raise ConfigError(f"{path}: nested too deeply to be a configuration") from err
     if tree is None:
@@ -81,7 +98,7 @@ def load_system(path: Path) -> Tree:
     """Read a system's YAML and the chain of `base` files it starts from."""
     chain: list[Tree] = []
     seen: list[Path] = []
-    here: Path | None = path
+    here: Path | None = path.resolve()  # `a/../a` is not another file
     while here is not None:
         if here in seen:
             raise ConfigError(f"{path}: `base` goes in a circle: {' -> '.join(p.name for p in [*seen, here])}")
@@ -94,7 +111,7 @@ def load_system(path: Path) -> Tree:
         there = here.parent / (base if str(base).endswith(".yaml") else f"{base}.yaml")
         if not there.is_file():
             raise ConfigError(f"{here}: base '{base}' is not a file beside it{nearest(str(base), _names(here.parent))}")
-        here = there
+        here = there.resolve()
     merged: Tree = {}
     for tree in reversed(chain):
         merged = merge(merged, tree)
@@ -137,9 +154,11 @@ def merge(below: Tree, above: Tree) -> Tree:
 def set_dotted(tree: Tree, dotted: str, value: Any) -> None:
     """Set `a.b.0.c` in place. List elements are named by position. Raises ConfigError where the path leaves the tree.
 
-    A missing dict on the way is made; `init_args` may be left out: `model.dim` means `model.init_args.dim`.
+    A missing dict on the way is made; `init_args` may be left out: `model.dim` means `model.init_args.dim`. Another
+    `class_path` drops the arguments of the old class.
     """
     parts = dotted.split(".")
+    of_node = {"class_path", "init_args"}
     here: Any = tree
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
@@ -154,8 +173,15 @@ def set_dotted(tree: Tree, dotted: str, value: Any) -> None:
             continue
         if not isinstance(here, dict):
             raise ConfigError(f"--{dotted}: '{'.'.join(parts[:depth])}' is a plain value and has no '{part}'")
-        if "class_path" in here and part not in {"class_path", "init_args", "weight", "name"}:
-            here = here.setdefault("init_args", {})
+        is_term = parts[0] == "objectives" and depth == 2
+        if "class_path" in here and part not in of_node and not (is_term and part == "weight"):
+            if here.get("init_args") is None:
+                here["init_args"] = {}
+            here = here["init_args"]
+            if not isinstance(here, dict):
+                raise ConfigError(f"--{dotted}: 'init_args' of '{'.'.join(parts[:depth])}' is not a mapping")
+        if last and part == "class_path" and here.get(part) not in (None, value):
+            here.pop("init_args", None)
         if last:
             here[part] = value
         else:
@@ -165,10 +191,17 @@ def set_dotted(tree: Tree, dotted: str, value: Any) -> None:
 
 
 def apply_overrides(tree: Tree, overrides: Iterable[tuple[str, str]]) -> Tree:
-    """The tree with `--dotted.key value` pairs applied in order."""
+    """The tree with `--dotted.key value` pairs applied in order. Raises one ConfigError for all that cannot be."""
     out = copy.deepcopy(tree)
+    faults = []
     for dotted, text in overrides:
-        set_dotted(out, dotted, parse_value(text))
+        try:
+            set_dotted(out, dotted, parse_value(text))
+        except ConfigError as err:
+            message = str(err)
+            faults.append(message if message.startswith("--") else f"--{dotted}: {message}")
+    if faults:
+        raise ConfigError("command line:\n" + "\n".join(f"  - {fault}" for fault in faults))
     return out
 
 

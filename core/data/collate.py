@@ -34,13 +34,14 @@ class Collate:
         for modality, processor in self.processors.items():
             has = [modality in sample["inputs"] for sample in samples]
             present[modality] = torch.tensor(has, dtype=torch.bool)
+            if processor.modality_kind == "text":  # in every batch, also one without a text: batches are put together
+                keys[modality] = torch.full((len(samples),), -1, dtype=torch.int64)
             rows = [sample["inputs"][modality] for sample in samples if modality in sample["inputs"]]
             if not rows:
                 continue
             inputs[modality] = processor.collate(rows)
             content_V = inputs[modality].extra.get("text_id")
-            if content_V is not None:  # equal texts are one another's positives, never negatives
-                keys[modality] = torch.full((len(samples),), -1, dtype=torch.int64)
+            if content_V is not None and modality in keys:  # equal texts are one another's positives, never negatives
                 keys[modality][present[modality]] = content_V
         keys["sample"] = torch.tensor([sample["index"] for sample in samples], dtype=torch.int64)
         keys["group"] = torch.tensor([stable_id(sample["group"]) for sample in samples], dtype=torch.int64)

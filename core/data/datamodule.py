@@ -21,7 +21,7 @@ from core.data.dataset import RecordDataset
 from core.data.layout import SPLITS, Layout
 from core.data.processor import Processor
 from core.data.sampler import StepSampler
-from core.data.store import SampleStore, sample_key
+from core.data.store import SampleStore
 from core.errors import DataError
 from core.types import Batch
 
@@ -65,7 +65,8 @@ class DataModule:
         """Fill the cache for `splits` and set unreadable records aside. Raises DataError by the bad-record policy."""
         for split in splits:
             layout = self.layouts[split]
-            count = min(len(layout), self.settings.limit.get(split, len(layout)))
+            limits = {str(name): most for name, most in self.settings.limit.items()}
+            count = min(len(layout), limits.get(split, len(layout)))
             chosen = _spread(len(layout), count)
             bad = BadRecords(
                 policy=self.settings.on_bad_record,
@@ -96,8 +97,8 @@ class DataModule:
         context = multiprocessing.get_context("spawn")
         chunks = [positions[i : i + 8] for i in range(0, len(positions), 8)]
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_adopt, initargs=(dataset,)) as pool:
+            done = 0
             try:
-                done = 0
                 for chunk, faults in zip(chunks, pool.map(_try_chunk, chunks)):
                     for position, fault in zip(chunk, faults):
                         yield position, DataError(fault) if fault is not None else None
@@ -108,24 +109,23 @@ class DataModule:
                     "a process that reads records died (out of memory, or a library crashed); "
                     "set --data.prepare_workers 0 to see where"
                 ) from err
+            finally:  # after a fault nobody waits for what has not begun
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def _is_cached(self, dataset: RecordDataset) -> bool:
         """Whether a look at a few records says that nothing is left to compute."""
-        for position in _spread(len(dataset), min(4, len(dataset))):
-            for modality, source in dataset.record(position).sources.items():
-                processor = self.processors.get(modality)
-                if processor is None or isinstance(source, str):
-                    continue
-                if sample_key(processor.fingerprint(), source, root=dataset.layout.root) not in self.store:
-                    return False
-        return not self.masks
+        return all(dataset.is_stored(position) for position in _spread(len(dataset), min(4, len(dataset))))
 
     def fingerprint(self) -> str:
-        """Changes when the records in use, their order or the processing change."""
+        """Changes when the records in use, their order, labels, texts or file sizes, or the processing change."""
         digest = hashlib.sha256()
         for split in SPLITS:
             for index in self.indices.get(split, ()):
-                digest.update(f"{split}\0{self.layouts[split].record(index).id}\n".encode())
+                record = self.layouts[split].record(index)
+                digest.update(f"{split}\0{record.id}\0{sorted(record.labels.items())}\n".encode())
+                texts = (f"{m}\0{source}\n" for m, source in record.sources.items() if isinstance(source, str))
+                sizes = (f"{path.stat().st_size}\n" for path in record.files() if path.is_file())
+                digest.update("".join((*texts, *sizes)).encode())
         for modality, processor in sorted(self.processors.items()):
             digest.update(f"{modality}\0{processor.fingerprint()}\n".encode())
         return digest.hexdigest()[:16]
@@ -142,12 +142,12 @@ class DataModule:
             rank=rank,
             world=world,
         )
-        return self._loader(dataset, batch_sampler=sampler)
+        return self._loader(dataset, workers=self.settings.workers, batch_sampler=sampler)
 
     def eval_loader(self, split: str, *, batch_size: int | None = None) -> DataLoader[Batch]:
-        """All rows of a split once, in order, not augmented."""
+        """All rows of a split once, in order, not augmented; read in this process, since they are in the cache."""
         size = batch_size or self.settings.batch_size
-        return self._loader(self._dataset(split, self.indices[split]), batch_size=size)
+        return self._loader(self._dataset(split, self.indices[split]), workers=0, batch_size=size)
 
     def dataset(self, split: str) -> RecordDataset:
         """The split's samples, not augmented."""
@@ -165,8 +165,7 @@ class DataModule:
             mask_of=self.mask_of,
         )
 
-    def _loader(self, dataset: RecordDataset, **how: Any) -> DataLoader[Batch]:
-        workers = self.settings.workers
+    def _loader(self, dataset: RecordDataset, *, workers: int, **how: Any) -> DataLoader[Batch]:
         return DataLoader(  # it yields what collate_fn returns, which its type parameter does not say
             cast(Dataset[Batch], dataset),
             collate_fn=Collate(self.processors, self.label_names, self.masks, self.mask_of),
@@ -174,6 +173,7 @@ class DataModule:
             timeout=self.settings.worker_timeout if workers else 0,
             persistent_workers=workers > 0,
             multiprocessing_context="spawn" if workers else None,
+            worker_init_fn=_one_thread if workers else None,
             **how,
         )
 
@@ -200,10 +200,16 @@ _adopted: RecordDataset | None = None
 def _adopt(dataset: RecordDataset) -> None:
     """In a worker process: take the data set that the chunks refer to, and leave the cores to the other workers."""
     global _adopted
+    _one_thread()
+    _adopted = dataset
+
+
+def _one_thread(worker: int = 0) -> None:
+    import threadpoolctl
     import torch
 
     torch.set_num_threads(1)
-    _adopted = dataset
+    threadpoolctl.threadpool_limits(1)
 
 
 def _try(dataset: RecordDataset, position: int) -> DataError | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from core.data.layout import Layout, Record
 from core.data.processor import Processor
 from core.data.store import SampleStore, sample_key
+from core.errors import DataError
 
 Item = tuple[int, int]  # (epoch, position in the data set)
 
@@ -89,6 +90,28 @@ class RecordDataset(Dataset[dict[str, Any]]):
                 inputs[self.mask_of] = {**inputs[self.mask_of], f"mask_{name}": self._mask(record, name)}
         return inputs
 
+    def is_stored(self, position: int) -> bool:
+        """Whether the store has everything of a record; False when one of its files is missing."""
+        record = self.record(position)
+        try:
+            return all(key in self.store for key in self._keys(record)) if self.store is not None else False
+        except DataError:
+            return False
+
+    def _keys(self, record: Record) -> Iterator[str]:
+        for modality, processor in self.processors.items():
+            source = record.sources.get(modality)
+            if source is not None and not isinstance(source, str):
+                yield sample_key(processor.fingerprint(), source, root=self.layout.root)
+        if self.mask_of in self.processors and self.mask_of in record.sources:
+            for name in set(self.masks) & set(record.masks):
+                yield self._mask_key(record, name)
+
+    def _mask_key(self, record: Record, name: str) -> str:
+        source = sample_key("", record.sources[self.mask_of], root=self.layout.root)
+        fingerprint = f"{self.processors[self.mask_of].fingerprint()} mask {source}"
+        return sample_key(fingerprint, record.masks[name], root=self.layout.root)
+
     def _mask(self, record: Record, name: str) -> np.ndarray:
         processor, source = self.processors[self.mask_of], record.sources[self.mask_of]
 
@@ -97,5 +120,4 @@ class RecordDataset(Dataset[dict[str, Any]]):
 
         if self.store is None:
             return compute()["mask"]
-        fingerprint = f"{processor.fingerprint()} mask {sample_key('', source, root=self.layout.root)}"
-        return self.store.get(sample_key(fingerprint, record.masks[name], root=self.layout.root), compute)["mask"]
+        return self.store.get(self._mask_key(record, name), compute)["mask"]

@@ -62,7 +62,11 @@ class Processor(ABC):
         raise ConfigError(f"{type(self).__name__} has no dense labels; leave {path} out of the task")
 
     def labels_to_source(self, labels: np.ndarray, source: Any) -> np.ndarray:
-        """Labels on the model grid, brought onto the own grid of `source`."""
+        """Labels on the own grid of `source`, from labels on the model grid or from the scores of classes there.
+
+        labels: class indices with the shape of the model grid, taken by nearest neighbour; or one more axis in front,
+        float scores of classes, which are interpolated before the largest is taken (0 beyond the model grid).
+        """
         raise ConfigError(f"{type(self).__name__} has no dense labels")
 
     def write_labels(self, labels: np.ndarray, source: Any, path: Path) -> None:

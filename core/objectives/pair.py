@@ -48,10 +48,12 @@ class Pair(Term):
         """rows, keys: modalities. target: which pairs belong together (one-hot). scale: learned logarithm from 1/0.07.
         directions: weights of rows -> keys and keys -> rows. similarity: cosine. columns: where keys come from (every
         process). divergence: cross entropy. tile: rows and columns of a tile, a matter of speed only.
-        Raises ConfigError for directions that are negative or all zero."""
+        Raises ConfigError for directions that are negative or all zero, and for an empty tile."""
         super().__init__()
         if len(directions) != 2 or min(directions) < 0 or sum(directions) == 0:
             raise ConfigError(f"Pair: directions are {directions}; give two weights >= 0, for instance [0.5, 0.5]")
+        if min(tile) < 1:
+            raise ConfigError(f"Pair: tile is {tile}; give rows and columns of at least 1, for instance [2048, 4096]")
         self.rows, self.keys = rows, keys
         self.target = OneHot() if target is None else target
         self.scale = LogScale() if scale is None else scale

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -100,7 +101,7 @@ class Progress(L.Callback):
             self._bar.update(self._task, completed=step, loss=loss, rate=rate)
         elif step >= self._next_line or step == total:
             self._next_line = step + max(1, total // 10)
-            left = (total - step) * self.throughput.seconds / max(1, step - pl_module.start)
+            left = (total - step) * self.throughput.seconds / step  # both count from the run's first start
             shown = f"{int(left) // 60}:{int(left) % 60:02d}"
             print(
                 f"{self.what} {step}/{total}  loss {loss:.3f}  {rate:.0f} samples/s  left {shown}",
@@ -142,7 +143,7 @@ class Validate(L.Callback):
             return
         was_training = [module for module in pl_module.modules() if module.training]
         pl_module.eval()
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference mode: what a module caches here is used in training again
             values = {f"val/{name}": float(value) for name, value in self.measure().items()}
         for module in was_training:
             module.training = True
@@ -154,7 +155,13 @@ class Validate(L.Callback):
 
 
 class Checkpoints(L.Callback):
-    """Writes a checkpoint every so many steps, at the end, and when asked to stop by SIGTERM."""
+    """Writes a checkpoint every so many steps, at the best one, at the end, and when asked to stop.
+
+    SIGTERM and Ctrl-C end the run after the step at work, with a checkpoint and exit code 128 + signal; a second
+    Ctrl-C ends it at once.
+    """
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
     def __init__(
         self,
@@ -167,19 +174,23 @@ class Checkpoints(L.Callback):
     ) -> None:
         self.folder, self.throughput, self.validate, self.every = folder, throughput, validate, every
         self.facts = dict(facts)
-        self._asked_to_stop = False
+        self._signal = 0
+        self._previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         def stop(signum: int, frame: Any) -> None:
-            self._asked_to_stop = True
+            if self._signal == signal.SIGINT == signum:
+                raise KeyboardInterrupt
+            self._signal = signum if trainer.is_global_zero else 0  # the first process decides for all
 
-        self._previous = signal.signal(signal.SIGTERM, stop)
+        if threading.current_thread() is threading.main_thread():  # elsewhere signals cannot be had
+            self._previous = {number: signal.signal(number, stop) for number in self.SIGNALS}
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = pl_module.done
-        due = step % self.every == 0 or step == pl_module.total or self._asked_to_stop
+        best = self.validate.best if self.validate is not None else {"step": None, "value": None}
+        due = step % self.every == 0 or step in (pl_module.total, best["step"]) or self._signal
         if due and trainer.is_global_zero:
-            best = self.validate.best if self.validate is not None else {"step": None, "value": None}
             checkpoint.save(
                 self.folder.checkpoints,
                 step=step,
@@ -190,8 +201,18 @@ class Checkpoints(L.Callback):
                 keep=best["step"],
             )
             self.throughput.pause()
-        if self._asked_to_stop:
-            raise SystemExit(143)
+        if self._signal:
+            shown = f"stopped at step {step} of {pl_module.total}; continue with --resume {self.folder.path}"
+            print(f"\n{shown}", file=sys.stderr, flush=True)
+            raise SystemExit(128 + self._signal)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        signal.signal(signal.SIGTERM, self._previous)
+        self._restore()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: Any, exception: BaseException) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}

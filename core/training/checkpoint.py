@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import CheckpointError
-from core.files import atomic_folder, remove_partials, verify_manifest
+from core.files import TEMPORARY_SUFFIX, atomic_folder, verify_manifest
+from core.weights import owned
 
 KEEP = 2  # the newest may be damaged by what killed the run
 
@@ -55,7 +56,7 @@ def save(
     if target.exists():  # a resumed run reaches a step again
         shutil.rmtree(target)
     with atomic_folder(target, error=CheckpointError) as partial:
-        save_file({k: v.detach().contiguous() for k, v in module.state_dict().items()}, partial / "weights.safetensors")
+        save_file(owned(module.state_dict()), partial / "weights.safetensors")
         save_file(tensors, partial / "optimizer.safetensors")
         state = {"step": step, "param_groups": groups, "progress": dict(progress), "facts": dict(facts)}
         (partial / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
@@ -69,8 +70,10 @@ def load_latest(folder: Path) -> Checkpoint | None:
     """The newest checkpoint that is whole; None when there is none at all.
 
     A damaged one is passed over with one warning. Raises CheckpointError when there are checkpoints and none is whole.
+    What killed writers left is removed, so only the run's own process may call this.
     """
-    remove_partials(folder / "step")
+    for left in folder.glob(f".step-*{TEMPORARY_SUFFIX}"):
+        shutil.rmtree(left, ignore_errors=True)
     found = _folders(folder)
     for path in reversed(found):
         try:
@@ -89,9 +92,8 @@ def load_latest(folder: Path) -> Checkpoint | None:
 
 def refuse_change(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> None:
     """Raises CheckpointError naming each fact that differs from when the checkpoint was written, with both values."""
-    changed = {k: (v, facts.get(k)) for k, v in checkpoint.facts.items() if facts.get(k) != v}
-    if changed:
-        lines = [f"  - {name}: was {then}, is {now}" for name, (then, now) in changed.items()]
+    lines = [f"  - {name}: was {then}, is {now}" for name, then, now in _changes(checkpoint.facts, facts)]
+    if lines:
         raise CheckpointError(
             "the run cannot be continued to the same result, because this has changed:\n"
             + "\n".join(lines)
@@ -100,8 +102,31 @@ def refuse_change(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> None:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
-    """Load an optimiser state of `Checkpoint.optimizer`."""
+    """Load an optimiser state of `Checkpoint.optimizer`.
+
+    Each tensor takes the memory layout of its parameter, as the optimiser makes them: kernels for other strides may
+    round differently, and a resumed run has to end in the same bits.
+    """
     optimizer.load_state_dict(dict(saved))
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _changes(then: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(dotted key, value then, value now) of every leaf that differs."""
+    if isinstance(then, Mapping) and isinstance(now, Mapping):
+        for name in [*then, *(n for n in now if n not in then)]:
+            below = f"{key}.{name}" if key else str(name)
+            yield from _changes(then.get(name, "absent"), now.get(name, "absent"), below)
+    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        for position, (a, b) in enumerate(zip(then, now)):
+            yield from _changes(a, b, f"{key}.{position}")
+    elif then != now:
+        yield key, then, now
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -112,8 +137,8 @@ def _flatten(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], list[dict[str
     tensors = {}
     for index, entry in state["state"].items():
         for name, value in entry.items():
-            tensors[f"{index}.{name}"] = torch.as_tensor(value).detach().contiguous()
-    return tensors, [dict(group) for group in state["param_groups"]]
+            tensors[f"{index}.{name}"] = torch.as_tensor(value)
+    return owned(tensors), [dict(group) for group in state["param_groups"]]
 
 
 def _read(path: Path) -> Checkpoint:
@@ -124,11 +149,11 @@ def _read(path: Path) -> Checkpoint:
         weights = load_file(path / "weights.safetensors")
         flat = load_file(path / "optimizer.safetensors")
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, SafetensorError) as err:
-        raise CheckpointError(f"{path}: cannot be read ({err})") from err
-    entries: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in flat.items():
-        index, _, name = key.partition(".")
-        entries.setdefault(int(index), {})[name] = tensor
-    optimizer = {"state": entries, "param_groups": state["param_groups"]}
-    return Checkpoint(state["step"], weights, optimizer, state["progress"], state["facts"])
+        entries: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in flat.items():
+            index, _, name = key.partition(".")
+            entries.setdefault(int(index), {})[name] = tensor
+        optimizer = {"state": entries, "param_groups": state["param_groups"]}
+        return Checkpoint(state["step"], weights, optimizer, state["progress"], state["facts"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as err:
+        raise CheckpointError(f"{path}: cannot be read ({type(err).__name__}: {err}); start the run anew") from err

@@ -7,6 +7,7 @@ Help and errors about names answer without importing torch.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import re
@@ -26,6 +27,7 @@ from core.errors import ConfigError, HeptadError, nearest
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
+DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,12 @@ def main(domain: str, verb: str, argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+    except OSError as err:
+        if err.errno not in DISK_FAULTS:
+            raise
+        where = f"{err.filename}: " if err.filename else ""
+        print(f"\nerror: {where}{err.strerror}; free some space, or choose another folder", file=sys.stderr)
+        return EXIT_FAILED
     return 0
 
 
@@ -86,8 +94,7 @@ def read(domain: str, verb: str, argv: list[str]) -> Request | None:
         path = find_system(system, CONFIGS / domain / verb)
         system = path.stem
         tree = load_system(path)
-    if "system" not in VERBS[verb].model_fields:  # a run's saved config names the system it came from
-        system = str(tree.pop("system", system))
+    system = str(tree.pop("system", system))  # a run's saved config names the system it came from
     _refuse_foreign(verb, overrides)
     tree = apply_overrides(tree, overrides)
     request = Request(domain, verb, system, tree)
@@ -155,11 +162,13 @@ def _add_settings(parser: argparse.ArgumentParser, group: Any, schema: type[Base
             shown = _type_name(field.annotation)
             default = "" if field.is_required() else f" (default: {_default(field.default)})"
             description = f"{field.description or ''}{default}".replace("%", "%%")
-            is_list = shown.startswith("list")
-            group.add_argument(
-                f"--{prefix}{name}", metavar=shown.upper() if len(shown) < 9 else "VALUE", help=description,
-                **({"nargs": "+"} if is_list and not prefix else {}),
-            )  # fmt: skip
+            how: dict[str, Any] = {}
+            if shown.startswith("list") and not prefix:
+                how["nargs"] = "+"
+            elif _is_text(field.annotation):
+                how["type"] = _quoted
+            metavar = shown.upper() if len(shown) < 9 else "VALUE"
+            group.add_argument(f"--{prefix}{name}", metavar=metavar, help=description, **how)
     for name, inner in later:
         _add_settings(parser, parser.add_argument_group(f"{prefix}{name}"), inner, f"{prefix}{name}.")
 
@@ -174,6 +183,12 @@ def _settings_class(annotation: Any) -> type[BaseModel] | None:
 def _is_component(schema: type[BaseModel], name: str) -> bool:
     field = schema.model_fields.get(name)
     return field is not None and name in {"model", "task", "objectives"} and "Path" not in str(field.annotation)
+
+
+def _is_text(annotation: Any) -> bool:
+    """Whether every value of an option is text, so that `--run_dir 2026` is a name and not a number."""
+    members = [a for a in typing.get_args(annotation) or (annotation,) if a is not type(None)]
+    return all(member in (str, Path) or isinstance(member, str) for member in members)
 
 
 def _type_name(annotation: Any) -> str:
@@ -200,9 +215,14 @@ def _given(known: argparse.Namespace) -> list[tuple[str, str]]:
     return pairs
 
 
+def _quoted(text: str) -> str:
+    """A word of the command line as a YAML string; `null` stays null."""
+    return text if text in ("null", "~") else "'" + text.replace("'", "''") + "'"
+
+
 def dump_list(values: list[str]) -> str:
     """Several words of one option as a YAML list of strings."""
-    return "[" + ", ".join("'" + v.replace("'", "''") + "'" for v in values) + "]"
+    return "[" + ", ".join(_quoted(value) for value in values) + "]"
 
 
 def _pairs(rest: list[str]) -> list[tuple[str, str]]:

@@ -33,21 +33,22 @@ def run(request: Request) -> None:
     saved = SavedModel.from_pretrained(path, device=str(compute.device))
     folder = RunFolder.of(request, config.run_dir)
     folder.write_config({**request.tree, "model": str(path)}, request.system)
-    domain = importlib.import_module(domain_info(request.domain)["layouts"])
+    domain = importlib.import_module(domain_info(request.domain)["inputs"])
     inputs = list(config.inputs) or sample_files(request.domain)
     found = list(domain.find_inputs(inputs))
     if not found:
         raise DataError(f"no readable kind of file under {', '.join(str(p) for p in inputs)}")
     known = {m for m, p in saved.processors.items() if p.modality_kind != "text"}
     chosen = [(f, config.modality or m) for f, m in found]
-    for modality in {m for _, m in chosen} - known:
-        raise ConfigError(f"modality '{modality}' is not read by {path}; it reads {', '.join(sorted(known))}")
+    if not known & {m for _, m in chosen}:
+        shown = ", ".join(sorted({m for _, m in chosen}))
+        raise ConfigError(f"modality: the model at {path} reads {', '.join(sorted(known))}, the inputs are {shown}")
     out = config.out or folder.path / "embeddings.parquet"
-    bad = BadRecords(policy=config.on_bad_record, out_csv=folder.path / "bad_records.csv", max_share=1.0)
+    bad = BadRecords(  # paths are kept: the table of vectors has them too
+        policy=config.on_bad_record, out_csv=folder.path / "bad_records.csv", max_share=1.0, keep_paths=True
+    )
     say(f"{request.domain} embed: {len(found)} inputs with {path}  ({compute})")
     count = write_table(out, rows(saved, chosen, config.batch_size, bad), total=len(chosen))
-    if count == 0:
-        raise DataError(f"none of the {len(chosen)} inputs could be read; see {folder.path / 'bad_records.csv'}")
     skipped = f", {bad.bad} skipped (see {folder.path / 'bad_records.csv'})" if bad.bad else ""
     print(f"\n{count} vectors of {saved.model.dim} numbers{skipped}\ntable   {out}", flush=True)
 
@@ -63,6 +64,7 @@ def rows(
     saved: SavedModel, inputs: Iterable[tuple[Path, str]], batch_size: int, bad: BadRecords
 ) -> Iterator[list[dict[str, Any]]]:
     """Batches of table rows; consecutive inputs of one modality are encoded together."""
+    readable = {m for m, p in saved.processors.items() if p.modality_kind != "text"}
     encoders: dict[str, ModalityEncoder] = {}
     waiting: list[tuple[Path, dict[str, np.ndarray]]] = []
     current = ""
@@ -77,8 +79,10 @@ def rows(
         if waiting and (modality != current or len(waiting) == batch_size):
             yield flush()
         current = modality
-        encoder = encoders.setdefault(modality, saved.encoder(modality))
         try:
+            if modality not in readable:
+                raise DataError(f"{file}: is of modality '{modality}', which the model does not read")
+            encoder = encoders.setdefault(modality, saved.encoder(modality))
             waiting.append((file, encoder.load(file)))
             bad.good()
         except DataError as fault:
@@ -88,7 +92,10 @@ def rows(
 
 
 def write_table(out: Path, batches: Iterator[list[dict[str, Any]]], *, total: int) -> int:
-    """Stream rows into a Parquet file (columns file, modality, vector as a fixed-size list); how many were written."""
+    """Stream rows into a Parquet file (columns file, modality, vector as a fixed-size list); how many were written.
+
+    Raises DataError, and writes nothing, when there is no row at all.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -105,8 +112,7 @@ def write_table(out: Path, batches: Iterator[list[dict[str, Any]]], *, total: in
             count += len(batch)
             if sys.stderr.isatty():
                 print(f"\r{count}/{total}", end="", file=sys.stderr, flush=True)
-        if writer is not None:
-            writer.close()
-        else:
-            pq.write_table(pa.table({"file": pa.array([], pa.string())}), partial)
+        if writer is None:
+            raise DataError(f"none of the {total} inputs could be read; see bad_records.csv in the run folder")
+        writer.close()
     return count

@@ -29,6 +29,8 @@ def run(request: Request) -> None:
     folder = RunFolder.of(request, config.run_dir)
     say(f"{request.domain} evaluate {path}  ({compute})\nrun folder: {folder.path}")
     folder.write_config({**request.tree, "model": str(path)}, request.system)
+    if config.data.processors:
+        raise ConfigError("data.processors: evaluation reads data as the model was trained to; leave them out")
     settings = with_prompts(config.evaluation, saved)
     data_settings = config.data.model_copy(update={"processors": saved.processor_nodes})
     if "on_bad_record" not in config.data.model_fields_set:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,57 +13,58 @@ import torch
 from core.config.schema import FinetuneConfig
 from core.config.tree import Tree, find_system, load_system, merge
 from core.data.datamodule import DataModule
+from core.data.processor import Processor
 from core.encoders.base import Encoder
-from core.errors import ConfigError, nearest
+from core.errors import CheckpointError, ConfigError, nearest
 from core.evaluation.label_efficiency import subset
-from core.files import write_atomic
-from core.hub import SavedModel
+from core.files import sha256_of, write_atomic
+from core.hub import SavedModel, locate
 from core.objectives.base import Objective
-from core.training import checkpoint, setup
+from core.training import setup
 from core.training.cli import CONFIGS, Request, domain_info
 from core.training.module import TrainingModule
 from core.training.precision import resolve
-from core.training.pretrain import SPLITS, fit, reading_progress, run_facts, say
+from core.training.pretrain import SPLITS, fit, go_on, reading_progress, resume_point, run_facts, say
 from core.training.reporting import finetune_report
-from core.training.run_folder import RunFolder, environment, newest_run, peak_rss_mb
+from core.training.run_folder import RunFolder, environment, is_follower, newest_run, peak_rss_mb
 from core.training.tasks import Downstream, Task
+from core.weights import owned
 
 
 def run(request: Request) -> None:
     """Run the request to its end; raises a HeptadError for what the user can mend."""
     config = setup.check(request, FinetuneConfig)
-    compute = resolve(config.trainer)
     source = find_source(request, config)
+    tree = setup.resolved(config) | {"from_run": None if source.path is None else str(source.path)}
+    request = replace(request, tree=tree)
+    task: Task = setup.build(config.task)
+    processors = source.processors(config.data.processors)
     folder = RunFolder.of(request, config.run_dir)
+    resume = resume_point(request, folder)
+    compute = resolve(config.trainer, threads=None if resume is None else resume.facts.get("threads"))
     say(f"{request.domain} finetune {request.system}  ({compute})")
     say(f"encoder: {source.description}\nrun folder: {folder.path}")
-    if request.resume is None:
-        tree = {**request.tree, "from_run": None if source.path is None else str(source.path)}
-        folder.write_config(tree, request.system)
-    request.tree.pop("from_run", None)
+    if request.resume is None and not is_follower():
+        folder.write_config(request.tree, request.system)
 
-    task: Task = setup.build(config.task)
-    nodes = merge({config.modality: source.processor}, dict(config.data.processors))
-    processors = setup.build_processors({config.modality: nodes[config.modality]})
     layouts = setup.build_layouts(request.domain, config.data)
     data = DataModule(layouts, processors, config.data, seed=config.seed, masks=task.masks, mask_of=config.modality)
+    if source.saved is None:
+        data.fit_processors()
     data.prepare(SPLITS, bad_csv=folder.path / "bad_records.csv", progress=reading_progress())
     take_labels(data, config.label_fraction, config.seed)
     say(f"data: {layouts['train'].name}: " + ", ".join(f"{len(data.indices[s])} {s}" for s in SPLITS))
 
     encoder = source.encoder(config.init, config.seed)
-    if config.freeze:
-        encoder.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + 2)
-        model = Downstream(task.head(encoder, config.modality, data), encoder=encoder, modality=config.modality)
-    facts = {**run_facts(request, data, compute, config.seed), "encoder": source.fingerprint(config.init)}
-    resume = None
+        model = Downstream(
+            task.head(encoder, config.modality, data), encoder=encoder, modality=config.modality, frozen=config.freeze
+        )
+    kept = {k: v for k, v in tree.items() if k != "from_run"}  # its path may change, its weights may not
+    facts = {**run_facts(kept, data, compute), "encoder": source.fingerprint(config.init)}
     if request.resume is not None:
-        resume = checkpoint.load_latest(folder.checkpoints)
-        if resume is not None:
-            checkpoint.refuse_change(resume, facts)
-        folder.truncate_metrics(0 if resume is None else resume.step)
+        go_on(folder, resume, facts, config.trainer.max_steps)
     module = TrainingModule(
         model, Objective(terms=task.terms()), optim=config.optim, trainer=config.trainer, seed=config.seed,
         make_loader=data.train_loader, resume=resume,
@@ -70,6 +73,8 @@ def run(request: Request) -> None:
         module, folder, compute, config, facts, what=request.system or "finetune",
         measure_val=lambda: task.validate(model, data, compute), watch=task.watch, resume=resume,
     )  # fmt: skip
+    if is_follower():
+        return
 
     say("scoring the test split")
     model.to(compute.device).eval()
@@ -105,8 +110,11 @@ def run(request: Request) -> None:
 class Source:
     """Where the encoder comes from: a saved model, or the description of one."""
 
-    def __init__(self, *, path: Path | None, model_node: Tree, processor: Tree, modality: str) -> None:
-        self.path, self.model_node, self.processor, self.modality = path, model_node, processor, modality
+    def __init__(self, *, path: Path | None, saved: SavedModel | None, tree: Tree, modality: str) -> None:
+        """tree: the `model` and `processors` nodes. saved: what is at `path`."""
+        self.path, self.saved, self.modality = path, saved, modality
+        self.model_node: Tree = tree["model"]
+        self.processor: Tree = tree["processors"][modality]
 
     @property
     def description(self) -> str:
@@ -114,41 +122,57 @@ class Source:
 
     def encoder(self, init: str, seed: int) -> Encoder:
         """The encoder with pretrained weights, or with fresh ones that depend on the seed alone."""
-        if init == "scratch" or self.path is None:
+        if init == "scratch" or self.saved is None:
             return setup.build_model(self.model_node, seed).encoder_of(self.modality)
-        return SavedModel.from_pretrained(self.path).model.encoder_of(self.modality)
+        return self.saved.model.encoder_of(self.modality).train()
+
+    def processors(self, changes: Mapping[str, Tree]) -> dict[str, Processor]:
+        """The modality's processor as it was pretrained with, or with `changes` laid over its node."""
+        for modality in changes:
+            if modality != self.modality:
+                raise ConfigError(f"data.processors: fine-tuning reads '{self.modality}' alone, not '{modality}'")
+        if not changes and self.saved is not None:
+            return {self.modality: self.saved.processors[self.modality]}
+        node = merge({self.modality: self.processor}, dict(changes))
+        setup.check_processors(node)
+        processor = setup.build_processors(node)[self.modality]
+        if self.saved is not None and self.path is not None:
+            processor.restore(locate(self.path) / "processors" / self.modality)
+        return {self.modality: processor}
 
     def fingerprint(self, init: str) -> str:
         if init == "scratch" or self.path is None:
             return "scratch"
-        from core.files import sha256_of
-
-        folder = self.path / "model" if (self.path / "model").is_dir() else self.path
-        return sha256_of(folder / "model.safetensors")[:16]
+        return sha256_of(locate(self.path) / "model.safetensors")[:16]
 
 
 def find_source(request: Request, config: FinetuneConfig) -> Source:
     """The pretrained run asked for, or the newest; the architecture alone when training from scratch without one."""
-    path = config.from_run or newest_run(request.domain)
+    path = config.from_run
+    if path is None and request.resume is None:  # a resumed run keeps the source that it began with
+        path = newest_run(request.domain)
     if path is not None:
-        saved = SavedModel.from_pretrained(path)
+        path = path.absolute()
+        saved: SavedModel | None = SavedModel.from_pretrained(path)
+        assert saved is not None
         if config.modality not in saved.processors:
             raise ConfigError(
                 f"modality: {path} has no '{config.modality}'{nearest(config.modality, saved.processors)}"
             )
-        node, processors = saved.model_node, saved.processor_nodes
+        tree: Tree = {"model": saved.model_node, "processors": saved.processor_nodes}
     else:
         if config.init == "pretrained":
             raise ConfigError(
                 f"no pretrained run under runs/{request.domain}: run `python -m domains.{request.domain}.pretrain` "
                 f"first, give one with --from_run DIR, or train without one: --init scratch"
             )
-        name = config.system or domain_info(request.domain)["default"]["pretrain"]
-        tree = load_system(find_system(name, CONFIGS / request.domain / "pretrain"))
-        node, processors = tree["model"], tree["data"]["processors"]
-        if config.modality not in processors:
-            raise ConfigError(f"modality: system '{name}' has no '{config.modality}'")
-    return Source(path=path, model_node=node, processor=processors[config.modality], modality=config.modality)
+        name = config.pretrain_system or domain_info(request.domain)["default"]["pretrain"]
+        system = load_system(find_system(name, CONFIGS / request.domain / "pretrain"))
+        saved, tree = None, {"model": system["model"], "processors": system["data"]["processors"]}
+        if config.modality not in tree["processors"]:
+            hint = nearest(config.modality, tree["processors"])
+            raise ConfigError(f"modality: system '{name}' has no '{config.modality}'{hint}")
+    return Source(path=path, saved=saved, tree=tree, modality=config.modality)
 
 
 def take_labels(data: DataModule, fraction: float, seed: int) -> None:
@@ -163,8 +187,7 @@ def save_weights(folder: RunFolder, model: Downstream) -> None:
     """The fine-tuned weights, beside config.yaml, which says how to build what they belong to."""
     from safetensors.torch import save
 
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_atomic(folder.path / "finetuned.safetensors", save(state))
+    write_atomic(folder.path / "finetuned.safetensors", save(owned(model.state_dict())), error=CheckpointError)
 
 
 def show_table(columns: list[str], rows: list[list[Any]]) -> None:

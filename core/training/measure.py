@@ -203,6 +203,10 @@ def _probes(
     probe = settings.probe
     assert probe is not None
     image = result.image
+    train_split, at_train = data.layouts["train"], data.indices.get("train", [])
+    if not any(image in train_split.record(index).sources for index in at_train):
+        result.notes.append(f"probes: the training split holds no {image}")
+        return
     if image not in result.features.rows or not _both_classes(result.features.labels[result.features.rows[image]]):
         result.notes.append("probes: the split has no labels with both classes")
         return

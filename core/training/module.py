@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from core.config.schema import OptimSettings, TrainerSettings
+from core.data.bad_records import reference
 from core.errors import HeptadError
 from core.objectives.base import Objective, Step
 from core.training.checkpoint import Checkpoint, restore_optimizer
@@ -61,7 +62,7 @@ class TrainingModule(L.LightningModule):
         self.start = 0 if resume is None else resume.step
         self.total = trainer.max_steps
         self.logs: dict[str, float] = {}
-        self.rows = 0
+        self._epoch_steps: int | None = None
         if resume is not None:
             self.load_state_dict(resume.weights)
 
@@ -77,15 +78,19 @@ class TrainingModule(L.LightningModule):
         return optimizer
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        return self._make_loader(
+        loader = self._make_loader(
             total=self.total, start=self.start, rank=self.trainer.global_rank, world=self.trainer.world_size
         )
+        self._epoch_steps = getattr(loader.batch_sampler, "steps_per_epoch", None)
+        return loader
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device, non_blocking=True)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         step = self.done
+        if self._epoch_steps is not None and step % self._epoch_steps == 0:
+            self.objective.on_epoch(self.model, step // self._epoch_steps)  # type: ignore[arg-type]
         key = seed_of(self.seed, step, self.global_rank)
         torch.manual_seed(key)  # dropout and the like: a function of the step, so a resumed run draws the same
         lr = set_lr(self.optimizers(use_pl_optimizer=False), lr_factor(step, self.total, self.optim))  # type: ignore[arg-type]
@@ -94,10 +99,10 @@ class TrainingModule(L.LightningModule):
         if not math.isfinite(value):
             parts = ", ".join(f"{name}={float(v):.4g}" for name, v in logs.items() if name.endswith("/loss"))
             raise TrainingError(
-                f"step {step}: the loss is {value} ({parts}), no update was made. The last checkpoint is whole. "
-                f"Lower --optim.lr, set --trainer.precision 32, or look for extreme values in the data"
+                f"step {step}: the loss is {value} ({parts}){_not_finite(batch)}, no update was made. The last "
+                "checkpoint is whole. Lower --optim.lr, set --trainer.precision 32, or look for extreme values in the "
+                "data"
             )
-        self.rows = len(batch)
         self.logs = {"loss": value, "lr": lr, **{name: float(v) for name, v in logs.items()}}
         return loss
 
@@ -116,5 +121,19 @@ class TrainingModule(L.LightningModule):
             )
         self.logs["grad_norm"] = norm
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        self.objective.after_step(self.model, self.done)  # type: ignore[arg-type]
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """The update, and what terms do after it: here, and not at the end of the batch, where callbacks come first
+        and a checkpoint would miss it."""
+        super().optimizer_step(*args, **kwargs)
+        self.objective.after_step(self.model, self.done + 1)  # type: ignore[arg-type]
+
+
+def _not_finite(batch: Batch) -> str:
+    """Which inputs of a batch are to blame; empty when none is."""
+    found = []
+    for modality, inp in batch.inputs.items():
+        if inp.x.is_floating_point():
+            rows_B = batch.present[modality].nonzero(as_tuple=True)[0]
+            bad_V = ~torch.isfinite(inp.x).flatten(1).all(dim=1)
+            found += [f"{modality} of {reference(batch.ids[row])}" for row in rows_B[bad_V.to(rows_B.device)].tolist()]
+    return f", with values that are not finite in {', '.join(found[:4])}" if found else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -34,13 +35,12 @@ class Compute:
         return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[self.precision]
 
 
-def resolve(settings: TrainerSettings) -> Compute:
+def resolve(settings: TrainerSettings, *, threads: int | None = None) -> Compute:
     """Turn `auto` into facts and set the number of CPU threads, on which the order of sums depends.
 
+    threads: what `threads: 0` means, all cores when None; a resumed run gives the number it was started with.
     Raises ConfigError for an accelerator that is not there, or 16-bit floats on a CPU.
     """
-    import os
-
     name = settings.accelerator
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -49,8 +49,7 @@ def resolve(settings: TrainerSettings) -> Compute:
         raise ConfigError(f"trainer.accelerator: is '{settings.accelerator}'; valid: auto, cpu, cuda, mps")
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("trainer.accelerator: cuda was asked for and this torch sees no CUDA device; use auto or cpu")
-    threads = settings.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else settings.threads
-    threads = threads or os.cpu_count() or 1
+    threads = settings.threads or threads or _cores()
     torch.set_num_threads(threads)
     precision = settings.precision
     if precision == "auto":
@@ -58,6 +57,10 @@ def resolve(settings: TrainerSettings) -> Compute:
     if precision == "16" and name == "cpu":
         raise ConfigError("trainer.precision: 16 needs a GPU; on a CPU use bf16, 32 or auto")
     return Compute(torch.device(name), precision, threads)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _computes_bf16(device: str) -> bool:

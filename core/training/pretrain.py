@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
+import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from core.config.schema import PretrainConfig
+from core.config.tree import Tree
 from core.data.datamodule import DataModule
+from core.data.processor import Processor
 from core.hub import SavedModel
 from core.models.dual_encoder import DualEncoder
 from core.training import checkpoint, setup
 from core.training.callbacks import Checkpoints, Metrics, Progress, Throughput, Validate
 from core.training.cli import Request
-from core.training.measure import measure, validation
+from core.training.measure import headline_modalities, measure, validation
 from core.training.module import TrainingModule
 from core.training.precision import Compute, resolve
 from core.training.reporting import model_card, pretrain_report
-from core.training.run_folder import RunFolder, environment, peak_rss_mb
+from core.training.run_folder import RUN_DIR, RunFolder, environment, is_follower, peak_rss_mb
 
 SPLITS = ("train", "val", "test")
 
@@ -33,24 +36,24 @@ SPLITS = ("train", "val", "test")
 def run(request: Request) -> None:
     """Run the request to its end; raises a HeptadError for what the user can mend."""
     config = setup.check(request, PretrainConfig)
-    compute = resolve(config.trainer)
+    request = replace(request, tree=setup.resolved(config))
+    model = setup.build_model(config.model, config.seed)
+    objective = setup.build_objective(config.objectives, config.seed)
+    processors = setup.build_processors(config.data.processors)
+    setup.check_parts(model, objective, processors)
+    headline_modalities(model, processors, config.evaluation)
     folder = RunFolder.of(request, config.run_dir)
+    resume = resume_point(request, folder)
+    compute = resolve(config.trainer, threads=None if resume is None else resume.facts.get("threads"))
     say(f"{request.domain} pretrain {request.system}  ({compute})")
     say(f"run folder: {folder.path}")
-    if request.resume is None:
+    if request.resume is None and not is_follower():
         folder.write_config(request.tree, request.system)
-    data = open_data(request.domain, config, folder)
-    model = setup.build_model(config.model, config.seed)
+    data = open_data(request.domain, config, processors, folder)
     setup.check_fit(model, data.processors, data.layouts)
-    objective = setup.build_objective(config.objectives, config.seed)
-    facts = run_facts(request, data, compute, config.seed)
-    resume = None
+    facts = run_facts(request.tree, data, compute)
     if request.resume is not None:
-        resume = checkpoint.load_latest(folder.checkpoints)
-        if resume is not None:
-            checkpoint.refuse_change(resume, facts)
-        folder.truncate_metrics(0 if resume is None else resume.step)
-        say(f"continuing from step {0 if resume is None else resume.step} of {config.trainer.max_steps}")
+        go_on(folder, resume, facts, config.trainer.max_steps)
 
     module = TrainingModule(
         model, objective, optim=config.optim, trainer=config.trainer, seed=config.seed,
@@ -60,6 +63,8 @@ def run(request: Request) -> None:
         module, folder, compute, config, facts, what=request.system or "pretrain",
         measure_val=lambda: validation(model, data, config.evaluation, compute), watch="mean_recall", resume=resume,
     )  # fmt: skip
+    if is_follower():
+        return
 
     model.to(compute.device)
     scale = _scale_of(objective)
@@ -109,10 +114,11 @@ def run(request: Request) -> None:
     show_results(folder, report, summary, measured.image)
 
 
-def open_data(domain: str, config: PretrainConfig, folder: RunFolder) -> DataModule:
+def open_data(
+    domain: str, config: PretrainConfig, processors: Mapping[str, Processor], folder: RunFolder
+) -> DataModule:
     """Layouts, fitted processors and a filled cache."""
     layouts = setup.build_layouts(domain, config.data)
-    processors = setup.build_processors(config.data.processors)
     data = DataModule(layouts, processors, config.data, seed=config.seed)
     data.fit_processors()
     data.prepare(SPLITS, bad_csv=folder.path / "bad_records.csv", progress=reading_progress())
@@ -120,6 +126,20 @@ def open_data(domain: str, config: PretrainConfig, folder: RunFolder) -> DataMod
     layout = layouts["train"]
     say(f"data: {layout.name}{' (SIMULATED)' if layout.simulated else ''}: {counts}")
     return data
+
+
+def resume_point(request: Request, folder: RunFolder) -> checkpoint.Checkpoint | None:
+    """The newest whole checkpoint of the run that a request resumes; None for a new run, or before the first one."""
+    return None if request.resume is None else checkpoint.load_latest(folder.checkpoints)
+
+
+def go_on(folder: RunFolder, resume: checkpoint.Checkpoint | None, facts: dict[str, Any], total: int) -> None:
+    """Make sure that a run continues to the same result, and forget what was measured after its checkpoint."""
+    if resume is not None:
+        checkpoint.refuse_change(resume, facts)
+    step = 0 if resume is None else resume.step
+    folder.truncate_metrics(step)
+    say(f"continuing from step {step} of {total}")
 
 
 def fit(
@@ -173,23 +193,26 @@ def fit(
             inference_mode=False,
             callbacks=callbacks,
         )
+        if settings.devices > 1:
+            os.environ[RUN_DIR] = str(folder.path.absolute())  # for the processes that the trainer starts
         trainer.fit(module)
     if module.done < module.total:
         raise KeyboardInterrupt
     return throughput
 
 
-def run_facts(request: Request, data: DataModule, compute: Compute, seed: int) -> dict[str, Any]:
+def run_facts(tree: Tree, data: DataModule, compute: Compute) -> dict[str, Any]:
     """What a resumed run must share with its beginning to end in the same weights."""
-    tree = {k: v for k, v in request.tree.items() if k != "run_dir"}
     return {
-        "config": hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()[:16],
+        "config": {k: v for k, v in tree.items() if k not in ("run_dir", "seed")},
         "data": data.fingerprint(),
-        "seed": seed,
+        "seed": tree["seed"],
         "threads": compute.threads,
         "device": compute.device.type,
+        "processor": torch.backends.cpu.get_cpu_capability(),  # the instruction set that kernels were written for
         "precision": compute.precision,
         "torch": torch.__version__,
+        "numpy": np.__version__,  # augmentation is its
     }
 
 
@@ -210,6 +233,8 @@ def reading_progress() -> Callable[[str, int, int], None]:
     shown: dict[str, int] = {}
 
     def tell(what: str, done: int, of: int) -> None:
+        if is_follower():
+            return
         if sys.stderr.isatty():
             end = "\n" if done == of else ""
             print(f"\rreading {what}: {done}/{of}", end=end, file=sys.stderr, flush=True)
@@ -222,7 +247,8 @@ def reading_progress() -> Callable[[str, int, int], None]:
 
 def say(text: str) -> None:
     """One line for the person at the terminal."""
-    print(text, file=sys.stderr, flush=True)
+    if not is_follower():
+        print(text, file=sys.stderr, flush=True)
 
 
 def show_results(folder: RunFolder, report: Path, summary: dict[str, Any], image: str) -> None:

@@ -22,6 +22,9 @@ from core.errors import CheckpointError, ConfigError
 from core.files import write_atomic
 from core.training.cli import Request
 
+RUN_DIR = "HEPTAD_RUN_DIR"  # tells the further processes of a run, one per device, where the first one writes
+MADE_BY_RUNS = ("metrics.jsonl", "checkpoints", "summary.json", "model")  # a run that failed earlier left none of these
+
 
 class RunFolder:
     """Paths and files of one run. Raises ConfigError when a new run would overwrite another."""
@@ -29,13 +32,18 @@ class RunFolder:
     def __init__(self, path: Path, *, resumed: bool = False) -> None:
         self.path = path
         self.started = time.time()
-        if not resumed and (path / "config.yaml").exists():
+        if not resumed and any((path / name).exists() for name in MADE_BY_RUNS):
             raise ConfigError(f"--run_dir {path}: holds a run already; choose another folder, or --resume {path}")
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as err:
+            raise ConfigError(f"--run_dir {path}: cannot be made ({err.strerror}); choose another folder") from err
 
     @classmethod
     def of(cls, request: Request, run_dir: Path | None) -> RunFolder:
         """The folder a request runs in: the resumed one, the one asked for, or a new one named by time."""
+        if is_follower():
+            return cls(Path(os.environ[RUN_DIR]), resumed=True)
         if request.resume is not None:
             return cls(request.resume, resumed=True)
         if run_dir is not None:
@@ -72,24 +80,32 @@ class RunFolder:
         if path.is_file():
             for line in path.read_text(encoding="utf-8").splitlines():
                 try:
-                    yield json.loads(line)
+                    values = json.loads(line)
                 except json.JSONDecodeError:
                     return
+                if not isinstance(values, dict) or "step" not in values:
+                    return
+                yield values
 
     def truncate_metrics(self, step: int) -> None:
         """Forget lines after `step`, which a resumed run will write again."""
         kept = [json.dumps(line) for line in self.metrics() if line["step"] <= step]
-        if (self.path / "metrics.jsonl").is_file():
+        if not is_follower() and (self.path / "metrics.jsonl").is_file():
             write_atomic(self.path / "metrics.jsonl", "".join(f"{line}\n" for line in kept), error=CheckpointError)
 
     def log(self, values: Mapping[str, float | int]) -> None:
-        """Append one line to metrics.jsonl."""
+        """Append one line to metrics.jsonl; what is not finite becomes null."""
         line = json.dumps({k: v if isinstance(v, int) or math.isfinite(v) else None for k, v in values.items()})
         try:
             with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as out:
                 out.write(line + "\n")
         except OSError as err:
             raise CheckpointError(f"{self.path / 'metrics.jsonl'}: cannot be written ({err.strerror})") from err
+
+
+def is_follower() -> bool:
+    """Whether this is a further process of a run on several devices: it trains, and writes nothing."""
+    return RUN_DIR in os.environ and int(os.environ.get("LOCAL_RANK", "0")) > 0
 
 
 def newest_run(domain: str, verb: str = "pretrain", *, below: Path = Path("runs")) -> Path | None:

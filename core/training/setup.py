@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from core.config.build import build
-from core.config.check import FaultFinder, signature_of
+from core.config.check import FaultFinder, is_node, signature_of
 from core.config.schema import DataSettings, RunSettings
 from core.config.tree import Tree
 from core.data.layout import SPLITS, Layout
@@ -21,6 +21,7 @@ from core.objectives.base import Objective, Term
 from core.training.cli import Request, domain_info
 
 Settings = TypeVar("Settings", bound=RunSettings)
+NAMES_A_MODALITY = ("rows", "keys", "modality", "first", "second", "partner")  # arguments of terms and token sources
 
 
 def check(request: Request, schema: type[Settings]) -> Settings:
@@ -44,11 +45,27 @@ def check(request: Request, schema: type[Settings]) -> Settings:
     if isinstance(data, Mapping):
         processors = data.get("processors")
         for modality, node in processors.items() if isinstance(processors, Mapping) else ():
+            if request.verb == "finetune" and not is_node(node):
+                continue  # laid over the pretrained run's own node, and checked then
             finder.node(f"data.processors.{modality}", node, Processor)
         _check_layout(finder, request.domain, data)
     finder.raise_if_any(f"{request.command} --config {request.system}" if request.system else request.command)
     assert settings is not None
     return settings
+
+
+def resolved(settings: RunSettings) -> Tree:
+    """The settings as a plain tree with every default written out: what config.yaml of a run holds."""
+    tree: Tree = settings.model_dump(mode="json")
+    return tree
+
+
+def check_processors(nodes: Mapping[str, Tree]) -> None:
+    """Raise one ConfigError for all faults of processor nodes that were merged from several places."""
+    finder = FaultFinder()
+    for modality, node in nodes.items():
+        finder.node(f"data.processors.{modality}", node, Processor)
+    finder.raise_if_any("data.processors")
 
 
 def layout_class(domain: str, name: str) -> type[Layout]:
@@ -102,14 +119,29 @@ def build_objective(nodes: list[Tree], seed: int) -> Objective:
     return Objective(terms=terms, weights=[float(node.get("weight", 1.0)) for node in nodes])
 
 
-def check_fit(model: DualEncoder, processors: Mapping[str, Processor], layouts: Mapping[str, Layout]) -> None:
-    """Refuse parts that do not belong together, before anything is trained.
+def check_parts(model: DualEncoder, objective: Objective, processors: Mapping[str, Processor]) -> None:
+    """Refuse parts that do not belong together, before data is read.
 
-    Every modality of the model needs a processor, and a text encoder enough rows for the vocabulary.
+    Every modality of the model needs a processor, and every modality that a term names has to be one of the model's.
     """
     for modality in model.reads:
         if modality not in processors:
             raise ConfigError(f"data.processors: the model reads '{modality}'{nearest(modality, processors)}")
+    for name, part in objective.terms.named_modules():
+        for argument in NAMES_A_MODALITY:
+            value = getattr(part, argument, None)
+            if isinstance(value, str) and value not in model.reads:
+                raise ConfigError(
+                    f"objectives: '{argument}' of {name or 'a term'} is '{value}', which the model does not read"
+                    f"{nearest(value, model.reads)}"
+                )
+
+
+def check_fit(model: DualEncoder, processors: Mapping[str, Processor], layouts: Mapping[str, Layout]) -> None:
+    """Refuse a model and data that do not belong together, before anything is trained.
+
+    A text encoder needs enough rows for the vocabulary, and the training split a modality that the model reads.
+    """
     for modality, processor in processors.items():
         vocabulary = getattr(processor, "vocabulary", None)
         if vocabulary is None or modality not in model.reads:

@@ -18,15 +18,27 @@ from core.types import Encoded, ModalityInput
 
 
 class Downstream(nn.Module):
-    """One modality's encoder under a head. `head` maps a `ModalityInput` to logits and holds the encoder itself."""
+    """One modality's encoder under a head. `head` maps a `ModalityInput` to logits and holds the encoder itself.
 
-    def __init__(self, head: nn.Module, *, encoder: Encoder, modality: str) -> None:
+    frozen: the encoder is not trained and stays in evaluation mode.
+    """
+
+    def __init__(self, head: nn.Module, *, encoder: Encoder, modality: str, frozen: bool = False) -> None:
         super().__init__()
+        self.frozen = frozen
+        if frozen:
+            encoder.requires_grad_(False)
         self.head = head
         self.fusion = None
         self.reads = {modality: "encoder"}
         self.modality = modality
         self._encoder = [encoder]  # inside `head` already: not a second owner of its parameters
+
+    def train(self, mode: bool = True) -> Downstream:
+        super().train(mode)
+        if self.frozen:
+            self._encoder[0].eval()
+        return self
 
     @property
     def encoders(self) -> Mapping[str, Encoder]:

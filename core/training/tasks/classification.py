@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from core.data.datamodule import DataModule
 from core.encoders.base import Encoder
-from core.errors import ConfigError, nearest
+from core.errors import ConfigError, DataError, nearest
 from core.evaluation import classification_scores, macro_auroc
 from core.objectives.base import Step, Term
 from core.training.precision import Compute
@@ -114,6 +114,8 @@ class Classification(Task):
             scores.append(logits_VL.float().sigmoid().cpu().double().numpy())
             labels.append(targets(batch, self.labels, model.modality).double().numpy())
             groups.append(batch.keys["group"][batch.present[model.modality]].numpy())
+        if not scores:
+            raise DataError(f"the {split} split has no record with '{model.modality}'; nothing to score")
         return np.concatenate(scores), np.concatenate(labels), np.concatenate(groups)
 
 

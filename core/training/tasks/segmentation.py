@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from core.data.datamodule import DataModule
 from core.encoders.base import Encoder
-from core.errors import ConfigError
+from core.errors import ConfigError, nearest
 from core.evaluation.segmentation import EmptyPolicy, segmentation_case, segmentation_protocol
 from core.evaluation.segmentation_summary import summarise_segmentation
 from core.models.segmenter import PyramidDecoder, Segmenter
@@ -123,6 +123,11 @@ class Segmentation(Task):
             raise ConfigError(f"{type(encoder).__name__} gives no feature maps, which segmentation needs")
         widths = self.widths or [min(64, max(16, c // 2)) for c in channels]
         classes = sum(len(c) + 1 for c in self.groups.values())
+        train = data.layouts["train"]
+        there = {name for index in data.indices["train"] for name in train.record(index).masks}
+        for name in self.groups:
+            if name not in there:
+                raise ConfigError(f"task.groups: no training record has masks '{name}'{nearest(name, there)}")
         sample = data.dataset("train")[0]["inputs"][modality]
         inputs = data.processors[modality].collate([sample]).x.shape[1]
         return Segmenter(
@@ -150,25 +155,34 @@ class Segmentation(Task):
                 hit = F.one_hot(target[known][labels_VSHW.cpu()[known] == target[known]], count).sum(0)
                 both.setdefault(name, []).append(torch.stack([2 * hit, p + t]))
         sums = {name: torch.stack(parts).sum(0).double() for name, parts in both.items()}
-        dice = {f"dice/{name}": float((s[0, 1:] / s[1, 1:].clamp(min=1)).mean()) for name, s in sums.items()}
+        dice = {  # a class that is neither there nor predicted says nothing
+            f"dice/{name}": float((s[0, 1:] / s[1, 1:])[s[1, 1:] > 0].mean())
+            for name, s in sums.items()
+            if bool((s[1, 1:] > 0).any())
+        }
         return {**dice, "mean_dice": float(np.mean(list(dice.values())))} if dice else {}
 
     @torch.no_grad()
     def predict(self, model: Downstream, inp: ModalityInput, compute: Compute) -> dict[str, Tensor]:
         """Group -> (V, S, H, W) class indices on the model grid."""
+        return {name: part.argmax(dim=1) for name, part in self.scores(model, inp, compute).items()}
+
+    @torch.no_grad()
+    def scores(self, model: Downstream, inp: ModalityInput, compute: Compute) -> dict[str, Tensor]:
+        """Group -> (V, G, S, H, W) probabilities on the model grid, background first."""
         logits = self.logits(model, inp, compute)
-        return {name: part.argmax(dim=1) for name, part in split_groups(logits, self.groups).items()}
+        return {name: part.softmax(dim=1) for name, part in split_groups(logits, self.groups).items()}
 
     @torch.no_grad()
     def logits(self, model: Downstream, inp: ModalityInput, compute: Compute) -> Tensor:
         """(V, K, S, H, W) by sliding windows with Gaussian weights where the volume is larger than the window."""
 
-        def run(x: Tensor) -> Tensor:
+        def run(x: Tensor, mask: Tensor | None = None) -> Tensor:
             with compute.autocast():
-                return model(ModalityInput(x)).float()
+                return model(ModalityInput(x, mask)).float()
 
         if all(n <= w for n, w in zip(inp.x.shape[2:], self.window)):
-            return run(inp.x)
+            return run(inp.x, inp.mask)
         from monai.inferers import sliding_window_inference
 
         size = tuple(min(n, w) for n, w in zip(inp.x.shape[2:], self.window))
@@ -191,9 +205,10 @@ class Segmentation(Task):
             source = record.sources[model.modality]
             sample = dataset.load(record)[model.modality]
             inp = processor.collate([sample]).to(compute.device)
-            predicted = {k: v[0].cpu().numpy() for k, v in self.predict(model, inp, compute).items()}
-            for name in set(self.groups) & set(record.masks):
-                own = processor.labels_to_source(predicted[name], source)
+            scores = {k: v[0].cpu().numpy() for k, v in self.scores(model, inp, compute).items()}
+            predicted = {name: score.argmax(axis=0) for name, score in scores.items()}
+            for name in (name for name in self.groups if name in record.masks):
+                own = processor.labels_to_source(scores[name], source)
                 values, spacing = processor.read_labels(record.masks[name])
                 target = class_index(torch.from_numpy(values.astype(np.int64)), self.groups[name]).numpy()
                 cases[name].append(
@@ -218,16 +233,16 @@ class Segmentation(Task):
         for name in self.groups:
             if not cases[name]:
                 continue
-            scores = summarise_segmentation(
+            summed = summarise_segmentation(
                 cases[name], protocol=rules, groups_C=groups[name], n_bootstrap=n_bootstrap, seed=seed
             )
-            outcome.numbers |= {f"test/{name}/{k}": v for k, v in scores.flat().items()}
+            outcome.numbers |= {f"test/{name}/{k}": v for k, v in summed.flat().items()}
             outcome.tables[f"{name}: mean over {len(cases[name])} held-out cases"] = (
                 ["class", "Dice", "HD95 mm", f"surface Dice at {self.tolerance_mm:g} mm", "missed", "false alarms"],
                 [
                     [c, f"{s.dice.mean:.3f} ± {s.dice.std:.3f}", f"{s.hd95.mean:.1f}", f"{s.nsd.mean:.3f}",
                      s.missed, s.false_positive]
-                    for c, s in scores.classes.items()
+                    for c, s in summed.classes.items()
                 ],
             )  # fmt: skip
         return outcome

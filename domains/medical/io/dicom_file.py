@@ -75,8 +75,8 @@ def frame_count(dataset: Dataset) -> int:
 def stored_values(dataset: FileDataset, path: Path, *, frame: int | None = None) -> np.ndarray:
     """Decoded pixel values, not rescaled: (H, W), (F, H, W), or with 3 samples of RGB at the end.
 
-    frame: only this one. YBR is converted to RGB, palettes are applied. Raises DataError when there is no pixel data, or
-    it cannot be decoded; compressed data is decoded in a helper process.
+    frame: only this one. YBR is converted to RGB, palettes are applied. Compressed data is decoded in a helper process.
+    Raises DataError when there is no pixel data, or it cannot be decoded.
     """
     import pydicom
 

@@ -61,8 +61,8 @@ def reading(path: Path | str, kind: str) -> Iterator[None]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Nothing of the libraries reaches a handler or a warning filter; loggers below these three end here too."""
-    loggers = [logging.getLogger(name) for name in ("pydicom", "nibabel", "PIL")]
+    """Nothing of the libraries reaches a handler or a warning filter; loggers below these end here too."""
+    loggers = [logging.getLogger(name) for name in ("pydicom", "nibabel", "nibabel.global", "PIL")]
     before = [(log, log.handlers, log.propagate) for log in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -9,8 +9,9 @@ import numpy as np
 
 from core.errors import DataError
 from domains.medical.data.source import ScanSource
-from domains.medical.geometry import Radiograph, Units, Volume
+from domains.medical.geometry import AIR_HU, Radiograph, Units, Volume
 from domains.medical.io import dicom_file, nifti, picture
+from domains.medical.io.content import fill_missing, require_signal
 
 ACCEPTED = "a DICOM file or folder, NIfTI (.nii, .nii.gz, .hdr/.img), or a picture (.png, .jpg, .jpeg)"
 
@@ -30,8 +31,10 @@ def read(source: Any, *, units: Units = "raw") -> Volume | Radiograph:
     if isinstance(source, (str, Path)):
         return _read_path(Path(source), units)
     if isinstance(source, (tuple, list)) and len(source) == 2:
-        array, affine = (np.asarray(part) for part in source)
-        return Volume(array, affine, units, ("array",))
+        volume = Volume(np.asarray(source[0]), np.asarray(source[1]), units, ("array",))
+        array_XYZ, missing = fill_missing(volume.array_XYZ, AIR_HU if units == "HU" else None)
+        require_signal(array_XYZ)
+        return volume.changed(array_XYZ, f"{missing} missing values filled") if missing else volume
     if isinstance(source, np.ndarray) and source.ndim == 2:
         return _from_array(source)
     raise DataError(f"cannot read a {type(source).__name__}; give {ACCEPTED}, or (array, affine), or a Volume")

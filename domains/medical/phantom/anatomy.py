@@ -37,6 +37,10 @@ def _profile(points: NDArray, column: int, scale: float, scale_z: float) -> NDAr
     return curve(z)
 
 
+def _scalar(value: float) -> Array:
+    return np.asarray(value, dtype=np.float32)
+
+
 class Anatomy:
     """The organs of `body`. Sides are "right" (x > 0) and "left" (x < 0)."""
 
@@ -97,8 +101,8 @@ class Anatomy:
         right_edge = 40.0 * body.scale_x * (size / 1.0) ** 0.6  # an enlarging heart grows mostly to the left
         center_x = right_edge - size * (atrium_offset[0] + atrium_axes[0])
         z = max(body.dome_mm) + 34.0 * size
-        y = float(self.spine_y(np.float32(z))) + 17.0 + 66.0 * min(size, 1.15) * body.scale_y
-        front = float(sum(self.chest_axes(np.float32(z))[1:])) - 8.0
+        y = self.spine_at(z) + 17.0 + 66.0 * min(size, 1.15) * body.scale_y
+        front = self.front_y(z) - 8.0
         depth = float(np.sqrt(((size * unit_axes[:, None] * turn) ** 2).sum(0))[1])
         self.heart_center = np.array([center_x, min(y, front - depth), z])
         self.heart_axes, self.heart_turn, self.heart_size = size * unit_axes, turn, size
@@ -181,14 +185,19 @@ class Anatomy:
     def hilum(self, side: str) -> NDArray:
         """Where vessels and airways enter the lung."""
         x, y, z = (41.0, 31.0, -24.0) if side == "right" else (-42.0, 29.0, -17.0)
-        return np.array([x * self.body.scale_x, float(self.spine_y(np.float32(z))) + y + 10.0, z * self.body.scale_z])
+        return np.array([x * self.body.scale_x, self.spine_at(z) + y + 10.0, z * self.body.scale_z])
 
     def front_y(self, z: float) -> float:
         """y of the inner front wall at the midline."""
-        return float(sum(self.chest_axes(np.float32(z))[1:]))
+        _, b, centre = self.chest_axes(_scalar(z))
+        return float(b + centre)
+
+    def spine_at(self, z: float) -> float:
+        """y of the vertebral bodies' centres at one height."""
+        return float(self.spine_y(_scalar(z)))
 
     def wall_point(self, angle: float, depth_mm: float, z: float, side: str) -> NDArray:
         """A point `depth_mm` outside the inner chest; `angle` runs from the spine (0) to the sternum (pi)."""
-        a, b, centre = (float(v) for v in self.chest_axes(np.float32(z)))
+        a, b, centre = (float(v) for v in self.chest_axes(_scalar(z)))
         sign = 1.0 if side == "right" else -1.0
         return np.array([sign * (a + depth_mm) * np.sin(angle), centre - (b + depth_mm) * np.cos(angle), z])

@@ -22,15 +22,18 @@ CENTRE_Z_MM = -28.0  # the scan is centred below the carina, which is z = 0 of t
 
 @dataclass
 class Grid:
-    """Voxel centres of a scan. shape and spacing are (x, y, z); rotation in radians; shift in mm."""
+    """Voxel centres of a scan. shape and spacing are (x, y, z); rotation in radians; shift in mm.
+
+    x, y are (1, Y, X) and z is (Z, 1, 1): body-frame coordinates of the voxel centres.
+    """
 
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
     rotation: float = 0.0
     shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    x_1YX: Array = field(init=False)
-    y_1YX: Array = field(init=False)
-    z_Z11: Array = field(init=False)
+    x: Array = field(init=False)
+    y: Array = field(init=False)
+    z: Array = field(init=False)
 
     def __post_init__(self) -> None:
         x, y, z = (
@@ -38,11 +41,11 @@ class Grid:
         )
         c, s = np.float32(np.cos(self.rotation)), np.float32(np.sin(self.rotation))
         dx, dy = x[None, None, :] - self.shift_mm[0], y[None, :, None] - self.shift_mm[1]
-        self.x_1YX, self.y_1YX = (c * dx + s * dy).astype(np.float32), (c * dy - s * dx).astype(np.float32)
+        self.x, self.y = (c * dx + s * dy).astype(np.float32), (c * dy - s * dx).astype(np.float32)
         self._turn_33 = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]], dtype=np.float64)
         self._shift_3, self._per_mm_3 = np.asarray(self.shift_mm, dtype=np.float64), 1.0 / np.asarray(self.spacing)
         self._origin_3 = self.affine[:3, 3]
-        self.z_Z11 = (z + np.float32(CENTRE_Z_MM) - np.float32(self.shift_mm[2]))[:, None, None].astype(np.float32)
+        self.z = (z + np.float32(CENTRE_Z_MM) - np.float32(self.shift_mm[2]))[:, None, None].astype(np.float32)
 
     @property
     def affine(self) -> NDArray[np.float64]:
@@ -82,7 +85,7 @@ class Grid:
 
     def coords(self, box: Box) -> Coords:
         """Body-frame x, y, z of the box's voxel centres."""
-        return self.x_1YX[:, box[1], box[2]], self.y_1YX[:, box[1], box[2]], self.z_Z11[box[0]]
+        return self.x[:, box[1], box[2]], self.y[:, box[1], box[2]], self.z[box[0]]
 
     def cover(self, sdf: Array) -> Array:
         """Part of each voxel inside a surface of signed distance `sdf` (mm, negative inside), in [0, 1]."""
@@ -150,10 +153,10 @@ def capsule(coords: Coords, a: NDArray, b: NDArray, radius_a: float, radius_b: f
 def ripple(coords: Coords, rng: np.random.Generator, wavelength_mm: float, waves: int = 4) -> Array:
     """A smooth random field of unit standard deviation: a sum of plane waves of about `wavelength_mm`."""
     x, y, z = coords
-    total: Array | float = 0.0
+    total = np.zeros(np.broadcast_shapes(x.shape, y.shape, z.shape), np.float32)
     for _ in range(waves):
         direction = rng.normal(size=3)
         k = direction / np.linalg.norm(direction) * 2 * np.pi / (wavelength_mm * rng.uniform(0.6, 1.6))
         in_plane = np.float32(k[0]) * x + np.float32(k[1]) * y + np.float32(rng.uniform(0, 6.28))
-        total = total + np.sin(in_plane + np.float32(k[2]) * z)
-    return (total * np.float32(np.sqrt(2.0 / waves))).astype(np.float32)
+        total += np.sin(in_plane + np.float32(k[2]) * z)
+    return total * np.float32(np.sqrt(2.0 / waves))

@@ -31,7 +31,7 @@ POSITIVE: dict[str, tuple[str, ...]] = {
         "In the {where}, {degree} consolidation containing air bronchograms is noted{change}.",
         "The {where} shows {degree} consolidation{change}.",
         "{degree} consolidative change in the {where}{change}.",
-        "Dense {where} consolidation, {degree} in extent, is present{change}.",
+        "Dense consolidation, {degree}, is present in the {where}{change}.",
     ),
     "Lung opacity": (
         "There is {degree} ground-glass opacity in the {where}{change}.",
@@ -39,13 +39,13 @@ POSITIVE: dict[str, tuple[str, ...]] = {
         "In the {where}, {degree} ground-glass attenuation is seen{change}.",
         "The {where} shows {degree} ground-glass opacification{change}.",
         "{degree} hazy ground-glass change in the {where}{change}.",
-        "Ground-glass opacity of {degree} extent is present in the {where}{change}.",
+        "Ground-glass opacity, {degree}, is present in the {where}{change}.",
     ),
     "Pleural effusion": (
         "There is a {degree} {side} pleural effusion, {size} deep{change}.",
         "A {degree} {side} pleural effusion measuring {size} in depth is present{change}.",
         "{degree} {side} pleural effusion{change}.",
-        "{degree} free pleural fluid is seen on the {side} with a thickness of {size}{change}.",
+        "Free pleural fluid is seen on the {side} with a thickness of {size}, {degree} in amount{change}.",
         "On the {side}, a {degree} pleural effusion layers posteriorly{change}.",
         "{side}-sided pleural effusion, {degree}, reaching {size}{change}.",
         "Pleural fluid on the {side} measures {size}{change}.",
@@ -128,7 +128,7 @@ POSITIVE: dict[str, tuple[str, ...]] = {
         "A {degree} pericardial effusion is present{change}.",
         "Pericardial fluid with a thickness of {size} is seen{change}.",
         "{degree} pericardial effusion, {size} thick{change}.",
-        "The pericardial space contains {degree} fluid of up to {size}{change}.",
+        "The pericardial space contains a {degree} amount of fluid, up to {size}{change}.",
         "Pericardial effusion reaching {size} is observed{change}.",
     ),
     "Medical material": (
@@ -144,14 +144,14 @@ POSITIVE: dict[str, tuple[str, ...]] = {
 DEVICES = {
     "port": "A {side}-sided port catheter with its tip near the right atrium",
     "pacemaker": "A {side}-sided pacemaker with a lead to the right ventricle",
-    "sternal wires": "Sternotomy wires",
+    "sternal wires": "A set of sternotomy wires",
     "central venous catheter": "A {side} central venous catheter with its tip in the superior vena cava",
 }
 
 BOTH_SIDES: dict[str, tuple[str, ...]] = {
     "Pleural effusion": (
         "Bilateral pleural effusions, {size_right} deep on the right and {size_left} on the left{change}.",
-        "There are bilateral pleural effusions measuring {size_right} on the right and {size_left} on the left{change}.",
+        "There are bilateral pleural effusions, {size_right} on the right and {size_left} on the left{change}.",
         "Pleural effusion is present on both sides, right {size_right}, left {size_left}{change}.",
         "Pleural fluid on both sides, {size_right} right and {size_left} left{change}.",
     ),
@@ -164,103 +164,39 @@ MORE_NODULES = (
 )
 ONE_MORE_NODULE = ("A further nodule measures {size} in the {where}.", "A second nodule of {size} is in the {where}.")
 
-NEGATIVE: dict[str, tuple[str, ...]] = {
-    "Lung nodule": ("No pulmonary nodule is detected.", "No suspicious nodules.", "The lungs are free of nodules.", "No nodule is observed in either lung."),
-    "Lung mass": ("No pulmonary mass.", "No mass lesion is detected in either lung.", "There is no lung mass.", "The lungs are free of masses."),
-    "Consolidation": ("No consolidation.", "There is no airspace consolidation.", "The lungs are free of consolidation.", "No area of consolidation is seen."),
-    "Lung opacity": ("No ground-glass opacity.", "There is no ground-glass change.", "The lungs are free of ground-glass opacity.", "Ground-glass attenuation is absent."),
-    "Pleural effusion": ("No pleural effusion.", "There is no pleural effusion on either side.", "The pleural spaces are free of pleural fluid.", "Pleural effusion is not detected."),
-    "Pneumothorax": ("No pneumothorax.", "There is no pneumothorax.", "Pneumothorax is not seen.", "No evidence of pneumothorax on either side."),
-    "Emphysema": ("No emphysema.", "There is no emphysematous change.", "The lungs are without emphysema.", "Emphysema is absent."),
-    "Cardiomegaly": ("The heart is not enlarged.", "No cardiomegaly.", "Heart size is normal without cardiomegaly.", "There is no cardiomegaly, cardiothoracic ratio {ratio}."),
-    "Atelectasis": ("No atelectasis.", "There is no atelectasis.", "The lungs are fully expanded without atelectasis.", "No atelectatic change is seen."),
-    "Coronary artery wall calcification": ("No coronary calcification.", "The coronary arteries are without calcification.", "There is no coronary artery calcification.", "Coronary calcification is not detected."),
-    "Rib fracture": ("No rib fracture.", "There is no fracture of the ribs.", "The ribs are without fracture.", "No acute fracture is seen."),
-    "Hiatal hernia": ("No hiatal hernia.", "There is no hiatal hernia.", "A hiatal hernia is not seen.", "No evidence of hiatal hernia."),
-    "Lymphadenopathy": ("No mediastinal lymphadenopathy.", "There are no enlarged lymph nodes.", "No pathologically enlarged lymph nodes were observed.", "The mediastinum is without lymphadenopathy."),
-    "Arterial wall calcification": ("No aortic calcification.", "There is no calcification of the aortic wall.", "The thoracic aorta is without calcified plaque.", "Aortic wall calcification is absent."),
-    "Pericardial effusion": ("No pericardial effusion.", "There is no pericardial effusion.", "The pericardium is normal, without pericardial fluid.", "Pericardial effusion is not detected."),
-    "Medical material": ("No catheter or implanted device.", "There are no implanted devices.", "No medical device is present.", "Implanted devices are absent."),
-}  # fmt: skip
-
 IMPRESSION: dict[str, tuple[str, ...]] = {
-    "Lung nodule": ("{size} nodule in the {where}{change}.", "{where} pulmonary nodule, {size}{change}.", "Pulmonary nodule ({where}){change}."),
-    "Lung mass": ("{where} mass of {size}{change}.", "{size} lung mass in the {where}, suspicious for malignancy{change}."),
-    "Consolidation": ("{where} consolidation{change}.", "Consolidation of the {where}, infectious in appearance{change}."),
-    "Lung opacity": ("Ground-glass opacity in the {where}{change}.", "{degree} ground-glass change of the {where}{change}."),
+    "Lung nodule": (
+        "{size} nodule in the {where}{change}.",
+        "{where} pulmonary nodule, {size}{change}.",
+        "Pulmonary nodule ({where}){change}.",
+    ),
+    "Lung mass": (
+        "{where} mass of {size}{change}.",
+        "{size} lung mass in the {where}, suspicious for malignancy{change}.",
+    ),
+    "Consolidation": (
+        "{where} consolidation{change}.",
+        "Consolidation of the {where}, infectious in appearance{change}.",
+    ),
+    "Lung opacity": (
+        "Ground-glass opacity in the {where}{change}.",
+        "{degree} ground-glass change of the {where}{change}.",
+    ),
     "Pleural effusion": ("{degree} {side} pleural effusion{change}.", "{side} pleural effusion{change}."),
     "Pneumothorax": ("{degree} {side} pneumothorax{change}.", "{side} pneumothorax{change}."),
     "Emphysema": ("{degree} emphysema{change}.", "{detail} emphysema{change}."),
     "Cardiomegaly": ("Cardiomegaly{change}.", "{degree} cardiomegaly{change}."),
     "Atelectasis": ("{where} atelectasis{change}.", "{detail} atelectasis of the {where}{change}."),
-    "Coronary artery wall calcification": ("{degree} coronary calcification{change}.", "Coronary artery calcification{change}."),
+    "Coronary artery wall calcification": (
+        "{degree} coronary calcification{change}.",
+        "Coronary artery calcification{change}.",
+    ),
     "Rib fracture": ("{detail} {side} rib fracture{change}.", "Fracture of the {side} {rib}{change}."),
     "Hiatal hernia": ("{degree} hiatal hernia{change}.", "Hiatal hernia{change}."),
     "Lymphadenopathy": ("Lymphadenopathy, up to {size}{change}.", "Enlarged {detail} lymph nodes{change}."),
     "Arterial wall calcification": ("{degree} aortic calcification{change}.", "Calcified aortic plaques{change}."),
     "Pericardial effusion": ("{degree} pericardial effusion{change}.", "Pericardial effusion of {size}{change}."),
     "Medical material": ("{device}{change}.",),
-}  # fmt: skip
-
-NORMAL_IMPRESSION = (
-    "No acute cardiopulmonary abnormality.",
-    "Normal chest CT.",
-    "Examination within normal limits.",
-    "No significant abnormality in the chest.",
-    "Normal study.",
-)
-
-LUNG_FINDINGS = ("Lung nodule", "Lung mass", "Consolidation", "Lung opacity", "Atelectasis", "Emphysema")
-HEART_FINDINGS = (
-    "Cardiomegaly", "Pericardial effusion", "Arterial wall calcification", "Coronary artery wall calcification",
-)  # fmt: skip
-
-# By topic: sentences that are true of every simulated patient in whom the listed findings are absent
-NORMAL: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
-    "airways": (
-        ("The trachea and main bronchi are patent.", ()),
-        ("Trachea and both main bronchi are open.", ()),
-        ("The central airways are unremarkable.", ()),
-    ),
-    "abdomen": (
-        ("The liver dome and the spleen are unremarkable.", ()),
-        ("Upper abdominal organs in the section are normal.", ("Hiatal hernia",)),
-        ("The visible upper abdomen shows normal liver and spleen.", ()),
-    ),
-    "vessels": (
-        ("The thoracic aorta is of normal caliber.", ()),
-        ("The pulmonary trunk is of normal width.", ()),
-        ("Calibration of the main vascular structures is natural.", ()),
-    ),
-    "spine": (
-        ("The vertebral bodies are of normal height.", ()),
-        ("Vertebral corpus heights are preserved.", ()),
-        ("Bone structures in the section are intact.", ("Rib fracture",)),
-    ),
-    "mediastinum": (
-        ("The mediastinum is unremarkable.", ("Lymphadenopathy", "Hiatal hernia", *HEART_FINDINGS)),
-        ("The esophagus is of normal caliber.", ("Hiatal hernia",)),
-    ),
-    "heart": (("The heart and great vessels have a normal appearance.", HEART_FINDINGS),),
-    "lungs": (
-        ("Both lungs are clear.", LUNG_FINDINGS),
-        ("Lung parenchyma is of normal attenuation.", LUNG_FINDINGS),
-        ("Aeration of both lungs is normal.", (*LUNG_FINDINGS, "Pneumothorax", "Pleural effusion")),
-    ),
-    "pleura": (("The pleura is normal on both sides.", ("Pleural effusion", "Pneumothorax")),),
-}
-
-RESOLVED = (
-    "The {what} of the prior examination has resolved.",
-    "The {what} seen previously is no longer present.",
-    "Interval resolution: {what} not seen any more.",
-)
-RESOLVED_NAMES = {
-    "Pleural effusion": "pleural effusion",
-    "Consolidation": "consolidation",
-    "Lung opacity": "ground-glass opacity",
-    "Pneumothorax": "pneumothorax",
-    "Atelectasis": "atelectasis",
 }
 
 CHANGES = {

@@ -26,7 +26,7 @@ def _window(hu: NDArray, window: tuple[float, float]) -> NDArray:
 
 def _slices(study: Study) -> tuple[list[int], int, int]:
     """Three axial slices, one coronal and one sagittal position: through the lesions if there are any."""
-    lesions = study.lesions_XYZ
+    lesions = study.lesions
     if lesions.any():
         z = np.flatnonzero(lesions.any(axis=(0, 1)))
         axial = [int(np.quantile(z, q)) for q in (0.85, 0.5, 0.15)]
@@ -46,7 +46,7 @@ def figure(study: Study, title: str, axial: Sequence[int] = ()) -> Figure:
     at = list(axial) or at
     dx, dy, dz = study.spacing
     fig, axes = plt.subplots(3, 4, figsize=(17, 13), facecolor="black")
-    hu = study.ct_XYZ
+    hu = study.ct
 
     def show(axis: Any, image: NDArray, aspect: float, label: str, mask: NDArray | None = None) -> None:
         axis.imshow(image, cmap="gray", aspect=aspect, vmin=0, vmax=1, interpolation="bilinear")
@@ -56,7 +56,7 @@ def figure(study: Study, title: str, axial: Sequence[int] = ()) -> Figure:
 
     for row, z in enumerate(at[:3]):
         plane = hu[::-1, ::-1, z].T  # row 0 is the front, column 0 the patient's right
-        mask = (study.lesions_XYZ[::-1, ::-1, z].T > 0).astype(float)
+        mask = (study.lesions[::-1, ::-1, z].T > 0).astype(float)
         show(axes[row, 0], _window(plane, LUNG_WINDOW), dy / dx, f"axial {z}, lung")
         show(axes[row, 1], _window(plane, SOFT_WINDOW), dy / dx, f"axial {z}, soft tissue", mask)
     front = hu[::-1, coronal, ::-1].T
@@ -66,7 +66,7 @@ def figure(study: Study, title: str, axial: Sequence[int] = ()) -> Figure:
     mip = hu[:, :, :].max(axis=1)[::-1, ::-1].T
     show(axes[2, 2], _window(mip, BONE_WINDOW), dz / dx, "coronal maximum, bone")
     radiograph = axes[0, 3]
-    radiograph.imshow(study.radiograph_HW, cmap="gray")
+    radiograph.imshow(study.radiograph, cmap="gray")
     radiograph.set_title("radiograph (simulated)", color="white", fontsize=9)
     facts = "; ".join(
         f"{f.label} {f.side} {f.lobe} {f.size_mm:.0f} mm {f.severity} {f.detail}".replace("  ", " ")

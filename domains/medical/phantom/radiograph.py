@@ -1,8 +1,8 @@
 """A frontal radiograph of the same body: line integrals of attenuation, Beer-Lambert, scatter, quanta, display.
 
 Shape legend: Z, Y, X = slices, rows, columns of the CT; H, W = rows and columns of the radiograph.
-Parallel rays run from back to front (PA direction). The body is the supine one of the CT: fluid lies behind the lung and air in
-front of it, so an effusion veils a lung more than it blunts its angle, as on a supine radiograph.
+Parallel rays run from back to front (PA direction). The body is the supine one of the CT: fluid lies behind the lung
+and air in front of it, so an effusion veils a lung more than it blunts its angle, as on a supine radiograph.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def display(density: Array) -> NDArray[np.uint8]:
 
 def _separable(coefficients: Array, rows: NDArray, columns: NDArray) -> Array:
     """Cubic B-spline interpolation of (Z, X) at the outer product of rows and columns; the edge value repeats."""
-    first = _basis(rows, coefficients.shape[0]) @ coefficients
-    return first @ _basis(columns, coefficients.shape[1]).T
+    of_rows, of_columns = _basis(rows, coefficients.shape[0]), _basis(columns, coefficients.shape[1])
+    return np.asarray(of_rows @ coefficients @ of_columns.T, dtype=np.float32)
 
 
 def _basis(at: NDArray, size: int) -> Array:
@@ -93,6 +93,6 @@ def _basis(at: NDArray, size: int) -> Array:
     weights = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
     index = np.abs(base[:, None] + np.arange(-1, 3))
     index = np.where(index > size - 1, 2 * (size - 1) - index, index)
-    matrix = np.zeros((len(at), size), np.float32)
+    matrix: Array = np.zeros((len(at), size), np.float32)
     np.add.at(matrix, (np.arange(len(at))[:, None], np.clip(index, 0, size - 1)), weights)
     return matrix

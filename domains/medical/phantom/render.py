@@ -5,6 +5,8 @@ Shape legend: Z, Y, X = slices, rows, columns of the scan.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from scipy import fft
 
@@ -169,7 +171,7 @@ def _abdomen(scene: Scene, cavity: Array) -> None:
 
 def _lung_vessels(scene: Scene, rng: np.random.Generator) -> None:
     """Arteries and veins of both lungs: thick branches as tubes, thin ones as rows of small pieces."""
-    grid, anatomy = scene.grid, scene.anatomy
+    anatomy = scene.anatomy
     pieces, volumes = [], []
     for side in SIDES:
         sign = 1.0 if side == "right" else -1.0
@@ -216,7 +218,7 @@ def _small_nodes(scene: Scene, rng: np.random.Generator) -> None:
         z = rng.uniform(-40, 50)
         center = np.array([rng.uniform(-22, 26), tubes.trachea_y(scene.anatomy, z) + rng.uniform(-2, 26), z])
         axes = np.array([1.0, rng.uniform(1.0, 1.6), 1.2]) * rng.uniform(2.0, 4.0)
-        scene.paint_small(center, axes.max(), lambda c, m=center, a=axes: ellipsoid(c, m, a), 40.0, parts=2)  # type: ignore[misc]
+        scene.paint_small(center, axes.max(), partial(ellipsoid, center=center, axes=axes), 40.0, parts=2)
 
 
 def _bones(scene: Scene, cavity: Array) -> None:
@@ -224,8 +226,8 @@ def _bones(scene: Scene, cavity: Array) -> None:
     shape = scene.hu.shape
     near = np.flatnonzero(np.abs(cavity - np.float32(skeleton.RIB_DEPTH_MM)) < 16.0)
     plane = near % (shape[1] * shape[2])
-    x, y = (np.broadcast_to(v, (1, *shape[1:])).reshape(-1)[plane] for v in (grid.x_1YX, grid.y_1YX))
-    z = grid.z_Z11.reshape(-1)[near // (shape[1] * shape[2])]
+    x, y = (np.broadcast_to(v, (1, *shape[1:])).reshape(-1)[plane] for v in (grid.x, grid.y))
+    z = grid.z.reshape(-1)[near // (shape[1] * shape[2])]
     bone, cartilage = skeleton.ribs(anatomy, cavity.reshape(-1)[near], x, y, z)
     hu, organs = scene.hu.reshape(-1), scene.organs.reshape(-1)
     for sdf, value in ((cartilage, CARTILAGE), (bone, 700.0), (bone + np.float32(2.6), 280.0)):
@@ -271,7 +273,7 @@ def add_noise(scene: Scene, rng: np.random.Generator) -> Array:
     grid = scene.grid
     nz, ny, nx = scene.hu.shape
     noise = _texture((nz, ny, nx), rng)
-    away = (grid.x_1YX / np.float32(170.0)) ** 2 + (grid.y_1YX / np.float32(130.0)) ** 2
+    away = (grid.x / np.float32(170.0)) ** 2 + (grid.y / np.float32(130.0)) ** 2
     noise *= np.float32(scene.anatomy.body.noise_hu) * np.clip(np.float32(1.05) - np.float32(0.45) * away, 0.25, 1.05)
     if scene.outside is not None:
         noise[scene.outside & (scene.hu == AIR)] *= np.float32(0.2)

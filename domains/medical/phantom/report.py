@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from domains.medical.phantom import phrases
+from domains.medical.phantom import normals, phrases
 from domains.medical.phantom.cohort import History
 from domains.medical.phantom.facts import Body, Finding
 from domains.medical.phantom.findings.base import pick
@@ -60,14 +60,14 @@ def write_report(
             if label in present:
                 sentences += _positive(label, present[label], rng)
             elif rng.random() < NEGATION_RATE:
-                sentences.append(_sentence(pick(rng, phrases.NEGATIVE[label]), {"ratio": f"{body.ctr:.2f}"}))
+                sentences.append(_sentence(pick(rng, normals.NEGATIVE[label]), {"ratio": f"{body.ctr:.2f}"}))
         sections.append(sentences)
     for text, absent in _some_normals(rng):
         if not any(label in present for label in absent):
             sections[int(rng.integers(len(sections)))].append(text)
     for label in history.resolved:
-        what = phrases.RESOLVED_NAMES[label]
-        sections[0].append(_sentence(pick(rng, phrases.RESOLVED), {"what": what}))
+        what = normals.RESOLVED_NAMES[label]
+        sections[0].append(_sentence(pick(rng, normals.RESOLVED), {"what": what}))
     if rng.random() < 0.25:  # some readers start with the heart
         sections[0], sections[2] = sections[2], sections[0]
     return Report(
@@ -155,7 +155,7 @@ def _positive(label: str, findings: list[Finding], rng: np.random.Generator) -> 
 
 def _some_normals(rng: np.random.Generator) -> list[tuple[str, tuple[str, ...]]]:
     """One sentence from each of a few topics."""
-    topics = tuple(phrases.NORMAL.values())
+    topics = tuple(normals.NORMAL.values())
     chosen = [topics[i] for i in rng.permutation(len(topics))[: int(rng.integers(2, 6))]]
     return [topic[int(rng.integers(len(topic)))] for topic in chosen]
 
@@ -170,7 +170,7 @@ def _clinical(present: dict[str, list[Finding]], rng: np.random.Generator) -> st
 
 def _impressions(present: dict[str, list[Finding]], rng: np.random.Generator) -> str:
     """The most urgent findings first; minor ones may be left out when there are many."""
-    lines = []
+    lines: list[str] = []
     for label in URGENCY:
         if label not in present or (len(lines) >= 4 and rng.random() < 0.6):
             continue
@@ -179,4 +179,4 @@ def _impressions(present: dict[str, list[Finding]], rng: np.random.Generator) ->
         if label in phrases.BOTH_SIDES and len(present[label]) == 2:
             slots.update(side="bilateral", degree="", change="")
         lines.append(_sentence(pick(rng, phrases.IMPRESSION[label]), slots))
-    return " ".join(lines) if lines else pick(rng, phrases.NORMAL_IMPRESSION)
+    return " ".join(lines) if lines else pick(rng, normals.NORMAL_IMPRESSION)

@@ -35,7 +35,7 @@ class Scene:
     def paint(self, box: Box, cover: Array, hu: float | Array, organ: int | None = None, lesion: str = "") -> None:
         """Mix `hu` into the box by `cover` (0..1). Voxels at least half covered get the organ or lesion label."""
         view = self.hu[box]
-        view += cover * (np.float32(hu) - view if np.isscalar(hu) else hu - view)
+        view += cover * (np.asarray(hu, dtype=np.float32) - view)
         if organ is not None:
             self.organs[box][cover > 0.5] = organ
         if lesion:
@@ -50,9 +50,9 @@ class Scene:
 
     def paint_tube(self, tube: Tube, hu: float, organ: int | None = None, grow_mm: float = 0.0) -> None:
         """Draw a tube, `grow_mm` thicker than it says (its wall)."""
-        for i in range(len(tube.points_P3) - 1):
-            a, b = tube.points_P3[i], tube.points_P3[i + 1]
-            ra, rb = float(tube.radius_P[i]) + grow_mm, float(tube.radius_P[i + 1]) + grow_mm
+        for i in range(len(tube.points) - 1):
+            a, b = tube.points[i], tube.points[i + 1]
+            ra, rb = float(tube.radius[i]) + grow_mm, float(tube.radius[i + 1]) + grow_mm
             box = self.grid.box(np.stack([a, b]), max(ra, rb) + self.grid.edge_mm)
             if box is not None:
                 cover = self.grid.cover(capsule(self.grid.coords(box), a, b, ra, rb))

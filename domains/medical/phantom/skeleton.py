@@ -23,14 +23,14 @@ def vertebra_z(anatomy: Anatomy, number: float | NDArray) -> float | NDArray:
     return (5.2 - number) * VERTEBRA_MM * anatomy.body.scale_z
 
 
-def _drop(angle: Array) -> Array:
+def _drop(angle: NDArray) -> NDArray:
     """How far along its fall a rib is at `angle`: 0 at the spine, 1 at the end of the bone, then rising again."""
     fall = np.clip((angle - np.float32(0.25)) / np.float32(2.07), 0.0, 1.0)
     rise = np.clip((angle - np.float32(BONE_END)) / np.float32(0.82), 0.0, 1.0)
     return fall * (np.float32(1.25) - np.float32(0.25) * fall) - np.float32(0.75) * rise
 
 
-def rib_height(anatomy: Anatomy, rib: float | Array, angle: Array) -> Array:
+def rib_height(anatomy: Anatomy, rib: float | NDArray, angle: NDArray) -> NDArray:
     """z of the centre line of `rib` at `angle`."""
     sz = anatomy.body.scale_z
     return vertebra_z(anatomy, rib) + np.float32(6.0) - (np.float32(20.0) + np.float32(6.2) * rib) * sz * _drop(angle)

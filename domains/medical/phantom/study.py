@@ -27,17 +27,17 @@ SeedLike = int | np.random.SeedSequence
 class Study:
     """Everything about one visit. Simulated: it shows no real person.
 
-    ct_XYZ: int16 HU, x to the patient's right, y forward, z up. affine: (4, 4) to RAS mm. radiograph_HW: uint8, bone
-    white, patient right on the image's left. organs_XYZ, lesions_XYZ: uint8 of `ORGANS` and `LESIONS` on the CT's grid.
+    ct: int16 HU, x to the patient's right, y forward, z up. affine: (4, 4) to RAS mm. radiograph: uint8, bone
+    white, patient right on the image's left. organs, lesions: uint8 of `ORGANS` and `LESIONS` on the CT's grid.
     labels: 0 or 1 for each of `LABELS`. findings: the facts that volume and report share.
     """
 
-    ct_XYZ: NDArray[np.int16]
+    ct: NDArray[np.int16]
     affine: NDArray[np.float64]
     spacing: tuple[float, float, float]
-    radiograph_HW: NDArray[np.uint8]
-    organs_XYZ: NDArray[np.uint8]
-    lesions_XYZ: NDArray[np.uint8]
+    radiograph: NDArray[np.uint8]
+    organs: NDArray[np.uint8]
+    lesions: NDArray[np.uint8]
     report: Report
     labels: dict[str, int]
     findings: tuple[Finding, ...]
@@ -72,12 +72,12 @@ def simulate(
     facts = [fact for fact in drawn if fact is not None]
     ct = np.clip(np.rint(add_noise(scene, quanta)), -1024, 3071).astype(np.int16)
     return Study(
-        ct_XYZ=ct.T,
+        ct=ct.T,
         affine=scene.grid.affine,
         spacing=spacing,
-        radiograph_HW=radiograph(scene.hu, spacing, quanta, pixels=radiograph_pixels),
-        organs_XYZ=scene.organs.T,
-        lesions_XYZ=scene.lesions.T,
+        radiograph=radiograph(scene.hu, spacing, quanta, pixels=radiograph_pixels),
+        organs=scene.organs.T,
+        lesions=scene.lesions.T,
         report=write_report(body, facts, history, spacing[2], wording),
         labels=labels_of(facts),
         findings=tuple(facts),

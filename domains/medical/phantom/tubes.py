@@ -17,8 +17,8 @@ from domains.medical.phantom.anatomy import Anatomy
 class Tube:
     """A polyline of centres (P, 3) with a radius at each."""
 
-    points_P3: NDArray
-    radius_P: NDArray
+    points: NDArray
+    radius: NDArray
 
 
 def tube(points: list[tuple[float, float, float]] | NDArray, radius: float | list[float]) -> Tube:
@@ -27,7 +27,7 @@ def tube(points: list[tuple[float, float, float]] | NDArray, radius: float | lis
 
 
 def _spine_y(anatomy: Anatomy, z: float) -> float:
-    return float(anatomy.spine_y(np.float32(z)))
+    return anatomy.spine_at(z)
 
 
 def trachea_y(anatomy: Anatomy, z: float) -> float:

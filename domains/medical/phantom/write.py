@@ -129,11 +129,11 @@ def write_study(study: Study, root: Path, *, stem: str, split: str, masks: bool 
     """
     folder = "train" if split == "train" else "valid"
     patient, scan = "_".join(stem.split("_")[:2]), "_".join(stem.split("_")[:3])
-    write_nifti(root / "dataset" / folder / patient / scan / f"{stem}.nii.gz", study.ct_XYZ, study.affine)
+    write_nifti(root / "dataset" / folder / patient / scan / f"{stem}.nii.gz", study.ct, study.affine)
     if masks:
-        write_nifti(root / "masks" / "organs" / f"{stem}.nii.gz", study.organs_XYZ, study.affine)
-        write_nifti(root / "masks" / "lesions" / f"{stem}.nii.gz", study.lesions_XYZ, study.affine)
-    _write_bytes(root / "radiographs" / f"{stem}.png", _png(study.radiograph_HW))
+        write_nifti(root / "masks" / "organs" / f"{stem}.nii.gz", study.organs, study.affine)
+        write_nifti(root / "masks" / "lesions" / f"{stem}.nii.gz", study.lesions, study.affine)
+    _write_bytes(root / "radiographs" / f"{stem}.png", _png(study.radiograph))
     facts = {
         "findings": [asdict(f) for f in study.findings],
         "history": asdict(study.history),
@@ -151,7 +151,7 @@ def write_study(study: Study, root: Path, *, stem: str, split: str, masks: bool 
         "sex": study.body.sex[0].upper(),
         "age": study.body.age,
         "spacing": study.spacing,
-        "shape": study.ct_XYZ.shape,
+        "shape": study.ct.shape,
     }
 
 

@@ -24,7 +24,7 @@ class CTProcessor(VolumeProcessor):
     windows: (centre, width) in HU, in the order of the channels. hu_shift: largest random offset of all values, in HU;
     hu_scale: largest relative error of the contrast to water. The sample keeps `x` as int16 HU in [-1024, 3071], a
     third of the size of three windows; `collate` applies the windows, exactly as MONAI's ScaleIntensityRange with clip
-    does. A voxel beyond the scan is air (-1024 HU), 0 in every window.
+    does. A voxel beyond the scan is air (-1024 HU).
     Values of NIfTI files and arrays are taken to be HU; what cannot be is refused with a DataError.
     """
 

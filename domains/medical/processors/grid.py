@@ -4,6 +4,9 @@ Shape legend: S, H, W = slices, rows and columns of the model grid; Z, Y, X = th
 S runs from the feet to the head, H from front to back, W from the patient's right to left: each slice lies as a
 radiologist sees it (front on top, the patient's right on the left of the picture).
 
+A scan of one sagittal or coronal slice is not cut into lines: its one slice becomes the slice of the grid, rows running
+to the feet, columns to the back or to the patient's left.
+
 An oblique scan keeps its own axes (the nearest patient axes give them their names): turning it onto the patient's would
 blow up the grid and blur thick slices. Voxels of the grid that lie outside the scan hold air.
 """
@@ -19,7 +22,8 @@ import numpy as np
 from core.errors import ConfigError
 from domains.medical.geometry import Volume, closest_axes
 
-AXES = "LPS"  # array axes X, Y, Z run to the patient's left, back and head
+AXES = "LPS"  # array axes X, Y, Z (columns, rows, slices) run to the patient's left, back and head
+SAGITTAL_SLICE, CORONAL_SLICE = "PIL", "LIP"
 _PATIENT = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
 
 
@@ -50,6 +54,16 @@ class Axis:
         index = np.floor((np.arange(self.scan_count) - self.first) / self.step + 0.5).astype(int)
         return np.where((index >= 0) & (index < self.count), index, -1)
 
+    def linear_back(self) -> np.ndarray:
+        """(scan_count, count) float32: weights of the two grid voxels around each scan voxel, linear."""
+        place = np.clip((np.arange(self.scan_count) - self.first) / self.step, 0, self.count - 1)
+        low = np.floor(place).astype(int)
+        part = (place - low).astype(np.float32)
+        rows, weights = np.arange(self.scan_count), np.zeros((self.scan_count, self.count), np.float32)
+        weights[rows, low] = 1 - part
+        weights[rows, np.minimum(low + 1, self.count - 1)] += part
+        return weights
+
     def area_weights(self) -> np.ndarray:
         """(count, scan_count) float32: the share of each grid voxel's footprint that each scan voxel covers.
 
@@ -79,8 +93,17 @@ class Grid:
         return self.s.count, self.h.count, self.w.count
 
 
+def display_axes(volume: Volume) -> str:
+    """Where the canonical axes of this scan run: AXES, unless it is one sagittal or coronal slice."""
+    thin = [patient for (patient, _), n in zip(closest_axes(volume.affine), volume.shape, strict=True) if n == 1]
+    if len(thin) != 1 or thin[0] == 2:
+        return AXES
+    return SAGITTAL_SLICE if thin[0] == 0 else CORONAL_SLICE
+
+
 def canonical(volume: Volume) -> Volume:
-    """The scan with axes X, Y, Z running left, back and head: a permutation and flips, never an interpolation."""
+    """The scan with its axes along `display_axes`: a permutation and flips, never an interpolation."""
+    axes = display_axes(volume)
     orientation, _ = _monai()
     import torch
     from monai.data import MetaTensor
@@ -88,8 +111,8 @@ def canonical(volume: Volume) -> Volume:
     tensor = MetaTensor(torch.from_numpy(np.array(volume.array_XYZ[None])), affine=torch.from_numpy(volume.affine))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        turned = orientation(axcodes=AXES)(tensor)
-    return volume.changed(turned.array[0], f"orient {AXES}", affine=np.asarray(turned.affine, np.float64))
+        turned = orientation(axcodes=axes)(tensor)
+    return volume.changed(turned.array[0], f"orient {axes}", affine=np.asarray(turned.affine, np.float64))
 
 
 def model_grid(
@@ -159,11 +182,27 @@ def labels_to_scan(labels_SHW: np.ndarray, grid: Grid) -> np.ndarray:
     return _gather(labels_SHW, [a.nearest_back() for a in grid.axes], outside=0)
 
 
-def uncanonical(array_XYZ: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Undo `canonical`: an array with axes left, back, head in the axis order and directions of `affine`."""
-    wanted = [_PATIENT[letter] for letter in AXES]
+def scores_to_scan(scores_GSHW: np.ndarray, grid: Grid) -> np.ndarray:
+    """Classes on the canonical scan, (Z, Y, X), from scores of G classes on the model grid; 0 outside the grid.
+
+    Scores are interpolated linearly and the largest is taken: borders run smoothly where the grid is coarser than the
+    scan. One slice at a time, since all scores at the scan's size would take gigabytes.
+    """
+    s_ZS, h_YH, w_XW = (axis.linear_back() for axis in grid.axes)
+    z_in, y_in, x_in = (axis.nearest_back() >= 0 for axis in grid.axes)
+    out = np.zeros((len(s_ZS), len(h_YH), len(w_XW)), np.min_scalar_type(len(scores_GSHW) - 1))
+    for z in np.flatnonzero(z_in):
+        between = np.flatnonzero(s_ZS[z])
+        slice_GHW = np.tensordot(s_ZS[z, between], scores_GSHW[:, between].astype(np.float32), axes=(0, 1))
+        out[z] = (h_YH @ slice_GHW @ w_XW.T).argmax(axis=0)
+    return np.where(y_in[:, None] & x_in, out, out.dtype.type(0))
+
+
+def uncanonical(array_XYZ: np.ndarray, volume: Volume) -> np.ndarray:
+    """Undo `canonical`: an array on the canonical axes in the axis order and directions of `volume`."""
+    wanted = [_PATIENT[letter] for letter in display_axes(volume)]
     order, flips = [], []
-    for patient_axis, sign in closest_axes(affine):
+    for patient_axis, sign in closest_axes(volume.affine):
         source = next(i for i, (axis, _) in enumerate(wanted) if axis == patient_axis)
         order.append(source)
         flips.append(wanted[source][1] != sign)
@@ -172,8 +211,8 @@ def uncanonical(array_XYZ: np.ndarray, affine: np.ndarray) -> np.ndarray:
 
 def _gather(array: np.ndarray, indices: Sequence[np.ndarray], *, outside: int) -> np.ndarray:
     out = array[np.ix_(*(np.maximum(index, 0) for index in indices))]
-    known = np.ix_(*(index >= 0 for index in indices))
-    return np.where(known[0] & known[1] & known[2], out, outside)
+    a, b, c = (index >= 0 for index in indices)
+    return np.where(a[:, None, None] & b[:, None] & c, out, outside)
 
 
 def _along(axis: int, weights: np.ndarray, x_ZYX: np.ndarray) -> np.ndarray:

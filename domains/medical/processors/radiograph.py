@@ -64,9 +64,9 @@ class RadiographProcessor(Processor):
         found = read(source)
         if isinstance(found, Radiograph):
             return found
-        if found.shape[2] > 1:
+        if 1 not in found.shape:
             name = f"{source}: " if isinstance(source, (str, Path)) else ""
-            raise DataError(f"{name}a scan of {found.shape[2]} slices is not a picture; use a volume processor")
+            raise DataError(f"{name}a scan of {found.shape} voxels is not a picture; use a volume processor")
         return _slice_as_picture(found)
 
     def augment(self, sample: Mapping[str, np.ndarray], rng: np.random.Generator) -> Sample:
@@ -105,16 +105,11 @@ def fitted(array_HW: np.ndarray, size: Sequence[int], pixel_mm: tuple[float, flo
 
 
 def _slice_as_picture(volume: Volume) -> Radiograph:
-    """One slice as it is displayed. A slice of a scan along another axis than the body's keeps its own rows."""
+    """One slice as it is displayed, whichever way it cuts the body."""
     if volume.units == "HU":
         shown = volume.changed(window(volume.array_XYZ, *WIDE_WINDOW), "wide window", units="unit")
     else:
         shown = volume.changed(scaled_by_percentiles(volume.array_XYZ, (0.5, 99.5)), "percentiles", units="unit")
     turned = canonical(shown)
-    thin = int(np.argmin(turned.shape))
-    if turned.shape[thin] != 1:
-        thin = 2
-    array = np.take(turned.array_XYZ, 0, axis=thin)  # (X, Y), (X, Z) or (Y, Z), each running left, back, head
-    spacing = [mm for axis, mm in enumerate(turned.spacing) if axis != thin]
-    array = array.T if thin == 2 else array.T[::-1]  # the head is on top in coronal and sagittal pictures
-    return Radiograph(array, (spacing[1], spacing[0]), provenance=turned.provenance)
+    column_mm, row_mm, _ = turned.spacing
+    return Radiograph(turned.array_XYZ[:, :, 0].T, (row_mm, column_mm), provenance=turned.provenance)

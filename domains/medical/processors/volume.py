@@ -18,7 +18,7 @@ from core.data.processor import Processor, Sample
 from core.errors import ConfigError, DataError
 from core.types import ModalityInput
 from domains.medical.geometry import Radiograph, Units, Volume
-from domains.medical.io.nifti import read_labels
+from domains.medical.io.nifti import read_labels, write_nifti
 from domains.medical.io.open import read
 from domains.medical.processors import augment as vary
 from domains.medical.processors.grid import (
@@ -27,6 +27,7 @@ from domains.medical.processors.grid import (
     labels_to_grid,
     labels_to_scan,
     model_grid,
+    scores_to_scan,
     to_grid,
     uncanonical,
 )
@@ -119,7 +120,7 @@ class VolumeProcessor(Processor):
         index = np.ix_(source, vary.nearest_index(rows, h), vary.nearest_index(columns, w))
         outside = (index[0] < 0) | (index[1] < 0) | (index[2] < 0)
         for name in (name for name in sample if name.startswith("mask_")):
-            out[name] = np.where(outside, sample[name].dtype.type(-1), sample[name][index])
+            out[name] = np.where(outside, np.int16(-1), sample[name].astype(np.int16)[index])
         return out
 
     def vary_values(self, x_SHW: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -163,7 +164,32 @@ class VolumeProcessor(Processor):
         if labels_SHW.shape != grid.shape:
             raise DataError(f"labels have shape {labels_SHW.shape}, the model grid of this scan is {grid.shape}")
         back_ZYX = labels_to_scan(labels_SHW, grid)
-        return np.ascontiguousarray(uncanonical(back_ZYX.transpose(2, 1, 0), volume.affine))
+        return np.ascontiguousarray(uncanonical(back_ZYX.transpose(2, 1, 0), volume))
+
+    label_suffix: ClassVar[str] = ".nii.gz"
+
+    def read_labels(self, path: Path) -> tuple[np.ndarray, tuple[float, ...]]:
+        """Labels of a file, (X, Y, Z) int32 on its own grid, and its spacing in mm."""
+        labels = read_labels(path)
+        return labels.array_XYZ.astype(np.int32), labels.spacing
+
+    def labels_to_source(self, labels: np.ndarray, source: Any) -> np.ndarray:
+        """(X, Y, Z) on the scan's own grid, from labels (S, H, W) or scores (G, S, H, W) on the model grid."""
+        volume = self.volume(source)
+        if labels.ndim == 3:
+            return self.to_input_grid(labels, volume)
+        grid = self.grid(canonical(volume))
+        if labels.shape[1:] != grid.shape:
+            raise DataError(f"scores have shape {labels.shape[1:]}, the model grid of this scan is {grid.shape}")
+        back_ZYX = scores_to_scan(labels, grid)
+        return np.ascontiguousarray(uncanonical(back_ZYX.transpose(2, 1, 0), volume))
+
+    def write_labels(self, labels: np.ndarray, source: Any, path: Path) -> None:
+        """Write labels (X, Y, Z) as NIfTI with the affine of the scan."""
+        volume = self.volume(source)
+        if labels.shape != volume.shape:
+            raise DataError(f"{path}: labels have shape {labels.shape}, the scan has {volume.shape}")
+        write_nifti(path, labels, volume.affine)
 
 
 def _named(err: DataError, source: Any) -> DataError:

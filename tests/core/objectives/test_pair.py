@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from core.errors import ConfigError
 from core.objectives import (
@@ -176,6 +175,12 @@ def test_the_scale_is_brought_back_into_its_range_after_a_step(make_step):
     assert term.scale.value().item() == pytest.approx(100, rel=1e-6)
 
 
+def test_a_nan_embedding_is_never_a_number_in_the_loss(make_step):
+    a = torch.eye(4)
+    a[2, 1] = torch.nan
+    assert pair()(make_step(a, torch.eye(4)))["loss"].isnan()
+
+
 def test_errors_name_the_key_the_modality_and_the_setting(make_step):
     step = make_step(torch.eye(3), torch.eye(3), text=torch.arange(3))
     with pytest.raises(ConfigError, match=r"term 'a-b': the batch has no key 'txt' .* did you mean 'text'"):
@@ -184,6 +189,7 @@ def test_errors_name_the_key_the_modality_and_the_setting(make_step):
         Pair(rows="a", keys="c")(step)
     with pytest.raises(ConfigError, match=r"directions are \(0, 0\)"):
         pair(directions=(0, 0))
+    with pytest.raises(ConfigError, match=r"tile is \(0, 4\)"):
+        pair(tile=(0, 4))
     with pytest.raises(ConfigError, match="2 terms but 1 weights"):
         Objective(terms=[pair(), pair()], weights=[1.0])
-    assert isinstance(pair().scale, nn.Module)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from domains.medical.phantom.facts import Body, Finding
 from domains.medical.phantom.findings.base import (
-    LUNG_IDS,
     FindingModel,
     free_point,
     lung_mask,
@@ -23,7 +25,7 @@ from domains.medical.phantom.scene import Scene
 LOBE_ID = {"upper": 0, "middle": 1, "lower": 2}
 
 
-def _extent_mm(scene: Scene, box: Box, inside: Array) -> float:
+def _extent_mm(scene: Scene, box: Box, inside: NDArray[np.bool_]) -> float:
     """Longest edge of the box around `inside`, in mm."""
     if not inside.any():
         return 0.0
@@ -38,7 +40,7 @@ class Consolidation(FindingModel):
     """Air replaced by fluid in part of a lobe, with air-filled bronchi inside."""
 
     label, prevalence, stable = "Consolidation", 0.17, 0.15
-    loading = {"infection": 0.65}
+    loading: ClassVar[Mapping[str, float]] = {"infection": 0.65}
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         side, lobe = side_and_lobe(rng)
@@ -79,7 +81,7 @@ class GroundGlass(FindingModel):
     """Hazy density through which vessels stay visible; one lobe, or patches in both lungs."""
 
     label, prevalence, stable = "Lung opacity", 0.17, 0.2
-    loading = {"infection": 0.6, "cardiac": 0.2}
+    loading: ClassVar[Mapping[str, float]] = {"infection": 0.6, "cardiac": 0.2}
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         severity = pick(rng, ("mild", "moderate", "severe"), (0.4, 0.4, 0.2))
@@ -137,7 +139,7 @@ class Atelectasis(FindingModel):
     """Collapse: a thin plate at the base, or a shrunken lower lobe beside the spine with a raised diaphragm."""
 
     label, prevalence, stable = "Atelectasis", 0.19, 0.4
-    loading = {"cardiac": 0.3, "infection": 0.2, "malignancy": 0.2}
+    loading: ClassVar[Mapping[str, float]] = {"cardiac": 0.3, "infection": 0.2, "malignancy": 0.2}
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         side = pick(rng, ("right", "left"))
@@ -206,7 +208,7 @@ class Emphysema(FindingModel):
     """Low-attenuation holes, mostly in the upper lobes, with a deep diaphragm."""
 
     label, prevalence, stable = "Emphysema", 0.17, 0.85
-    loading = {"smoking": 0.7, "age": 0.2}
+    loading: ClassVar[Mapping[str, float]] = {"smoking": 0.7, "age": 0.2}
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         severity = pick(rng, ("mild", "moderate", "severe"), (0.45, 0.35, 0.2))
@@ -241,7 +243,5 @@ class Emphysema(FindingModel):
         cover *= (scene.organs[box] == lung) & (scene.lesions[box] == 0)
         view = scene.hu[box]
         view += cover * np.minimum(np.float32(-970.0) - view, np.float32(0.0))
-        scene.mark(box, cover, self.label) if (cover > 0.5).any() else None
-
-
-__all__ = ["LUNG_IDS", "Atelectasis", "Consolidation", "Emphysema", "GroundGlass"]
+        if (cover > 0.5).any():
+            scene.mark(box, cover, self.label)

@@ -71,7 +71,7 @@ def free_point(
     options = [(finding.side, finding.lobe)]
     options += [(s, lobe) for s in (finding.side, other) for lobe in LOBES[s] if (s, lobe) != options[0]]
     star = np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)]) * clear_mm
-    lower_z = float(scene.grid.z_Z11.min())
+    lower_z = float(scene.grid.z.min())
     for side, lobe in options:
         points = scene.anatomy.lung_points(rng, side, 80, margin_mm, lobe)
         points = points[points[:, 2] > lower_z + clear_mm]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +21,7 @@ class Cardiomegaly(FindingModel):
     """A heart wider than half the inner chest; value is the cardiothoracic ratio."""
 
     label, prevalence, stable = "Cardiomegaly", 0.19, 0.7
-    loading = {"cardiac": 0.65, "age": 0.25}
+    loading: ClassVar[Mapping[str, float]] = {"cardiac": 0.65, "age": 0.25}
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         ratio = float(np.round(np.clip(0.525 + rng.exponential(0.04), 0.525, 0.66), 2))
@@ -36,7 +39,7 @@ class PericardialEffusion(FindingModel):
     """Fluid between the heart and its sac; size_mm is its thickness. The renderer draws it, under the heart."""
 
     label, prevalence, stable = "Pericardial effusion", 0.10, 0.3
-    loading = {"cardiac": 0.45, "malignancy": 0.2}
+    loading: ClassVar[Mapping[str, float]] = {"cardiac": 0.45, "malignancy": 0.2}
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         size = float(np.round(np.exp(rng.uniform(np.log(6), np.log(24)))))
@@ -59,7 +62,7 @@ class CoronaryCalcification(FindingModel):
     """Plaques of 1 to 2 mm radius along the coronary grooves."""
 
     label, prevalence, stable = "Coronary artery wall calcification", 0.23, 0.9
-    loading = {"age": 0.6, "smoking": 0.2, "cardiac": 0.2}
+    loading: ClassVar[Mapping[str, float]] = {"age": 0.6, "smoking": 0.2, "cardiac": 0.2}
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         severity = pick(rng, ("mild", "moderate", "severe"), (0.4, 0.35, 0.25))
@@ -80,13 +83,8 @@ class CoronaryCalcification(FindingModel):
             t = rng.uniform(0, 1)
             a, b = (self._point(scene, vessel, t + d) for d in (0.0, rng.uniform(0.03, 0.1)))
             radius = float(rng.uniform(1.0, 1.8))
-            scene.paint_small(
-                a,
-                12.0,
-                lambda c, a=a, b=b, r=radius: capsule(c, a, b, r, r),
-                rng.uniform(600, 1000),
-                self.label,  # type: ignore[misc]
-            )
+            plaque = partial(capsule, a=a, b=b, radius_a=radius, radius_b=radius)
+            scene.paint_small(a, 12.0, plaque, rng.uniform(600, 1000), self.label)
             first = a if first is None else first
         return replace(finding, center_mm=None if first is None else scene.world(first))
 
@@ -102,7 +100,7 @@ class ArterialCalcification(FindingModel):
     """Plaques in the wall of the aorta."""
 
     label, prevalence, stable = "Arterial wall calcification", 0.23, 0.9
-    loading = {"age": 0.65, "smoking": 0.2}
+    loading: ClassVar[Mapping[str, float]] = {"age": 0.65, "smoking": 0.2}
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         severity = pick(rng, ("mild", "moderate", "severe"), (0.4, 0.35, 0.25))
@@ -114,30 +112,22 @@ class ArterialCalcification(FindingModel):
 
     def draw(self, finding: Finding, scene: Scene, rng: np.random.Generator) -> Finding | None:
         aorta = tubes.aorta(scene.anatomy)
-        span = {
-            "aortic arch": (3.0, 6.0),
-            "aortic arch and descending aorta": (3.0, 10.0),
-            "thoracic aorta": (1.0, 10.0),
-        }
+        first_segment = 1.0 if finding.detail == "thoracic aorta" else 3.0
+        last_segment = 6.0 if finding.detail == "aortic arch" else 10.0
         first = None
         for _ in range(finding.count):
-            t = rng.uniform(*span[finding.detail])
+            t = rng.uniform(first_segment, last_segment)
             i, part = int(t), t - int(t)
-            axis = aorta.points_P3[i + 1] - aorta.points_P3[i]
+            axis = aorta.points[i + 1] - aorta.points[i]
             axis /= np.linalg.norm(axis)
             out = rng.normal(size=3)
             out -= out @ axis * axis
             out /= np.linalg.norm(out)
-            radius = (1 - part) * aorta.radius_P[i] + part * aorta.radius_P[i + 1]
-            center = (1 - part) * aorta.points_P3[i] + part * aorta.points_P3[i + 1] + radius * out
+            radius = (1 - part) * aorta.radius[i] + part * aorta.radius[i + 1]
+            center = (1 - part) * aorta.points[i] + part * aorta.points[i + 1] + radius * out
             frame = np.stack([out, axis, np.cross(out, axis)])
             axes = np.array([rng.uniform(1.0, 1.6), rng.uniform(2.5, 6.5), rng.uniform(2.0, 4.5)])
-            scene.paint_small(
-                center,
-                7.0,
-                lambda c, m=center, a=axes, f=frame: ellipsoid(c, m, a, f),  # type: ignore[misc]
-                rng.uniform(500, 900),
-                self.label,
-            )
+            plaque = partial(ellipsoid, center=center, axes=axes, turn_33=frame)
+            scene.paint_small(center, 7.0, plaque, rng.uniform(500, 900), self.label)
             first = center if first is None else first
         return replace(finding, center_mm=None if first is None else scene.world(first))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +22,7 @@ class RibFracture(FindingModel):
     """Breaks in neighbouring ribs of one side: `level` is the uppermost, `count` how many; value is the angle."""
 
     label, prevalence, stable = "Rib fracture", 0.11, 0.3
-    loading = {"trauma": 0.7}
+    loading: ClassVar[Mapping[str, float]] = {"trauma": 0.7}
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         count = int(rng.choice([1, 2, 3], p=[0.5, 0.3, 0.2]))
@@ -53,18 +56,18 @@ class RibFracture(FindingModel):
 
 def rib_point(anatomy: Anatomy, side: str, rib: int, angle: float) -> NDArray:
     """Centre of `rib` at `angle`."""
-    z = float(skeleton.rib_height(anatomy, np.float32(rib), np.float32(angle)))
+    z = float(skeleton.rib_height(anatomy, rib, np.asarray(angle)))
     return anatomy.wall_point(angle, skeleton.RIB_DEPTH_MM, z, side)
 
 
-METAL_HU = 8000.0  # titanium and lead; the CT saturates at 3071, the radiograph does not
+METAL_HU, WIRE_HU = 8000.0, 22000.0  # titanium case, steel; the CT saturates at 3071, the radiograph does not
 
 
 class MedicalMaterial(FindingModel):
     """A port, a pacemaker, sternal wires or a central venous catheter."""
 
     label, prevalence, stable = "Medical material", 0.16, 0.8
-    loading = {"cardiac": 0.25, "malignancy": 0.3, "age": 0.2}
+    loading: ClassVar[Mapping[str, float]] = {"cardiac": 0.25, "malignancy": 0.3, "age": 0.2}
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         detail = pick(rng, ("port", "pacemaker", "sternal wires", "central venous catheter"), (0.3, 0.25, 0.25, 0.2))
@@ -83,14 +86,14 @@ class MedicalMaterial(FindingModel):
     def _line(self, finding: Finding, scene: Scene) -> NDArray:
         """A lead or catheter from the upper chest through the caval vein, with its box or chamber if it has one."""
         anatomy = scene.anatomy
-        body, sz = anatomy.body, anatomy.body.scale_z
+        sz = anatomy.body.scale_z
         sign = 1.0 if finding.side == "right" else -1.0
         arch_y = tubes.trachea_y(anatomy, 20.0)
         z = 38.0 * sz
         angle = np.pi - 0.72
         outwards = np.array([sign * np.sin(angle), -np.cos(angle), 0.0])
         chamber = anatomy.wall_point(angle, 0.0, z, finding.side)
-        while float(anatomy.skin(*(np.float32(v) for v in chamber))) < -11.0:  # under the skin
+        while float(anatomy.skin(*np.asarray(chamber, np.float32)[:, None])[0]) < -11.0:  # under the skin
             chamber = chamber + 1.0 * outwards
         flat = np.stack([outwards, np.cross([0.0, 0.0, 1.0], outwards), [0.0, 0.0, 1.0]])
         entry = np.array([sign * 46.0, arch_y + 26.0, 72.0 * sz])
@@ -106,7 +109,7 @@ class MedicalMaterial(FindingModel):
             self._solid(scene, chamber, np.array([7.0, 13.0, 13.0]), flat, hu=2000.0)
         else:
             path = [entry + np.array([sign * 8, -6.0, 38.0]), *path[1:]]
-        self._wire(scene, np.stack(path), radius, 2200.0 if finding.detail == "pacemaker" else 900.0)
+        self._wire(scene, np.stack(path), radius, 7000.0 if finding.detail == "pacemaker" else 2500.0)
         return chamber if finding.detail != "central venous catheter" else cava[0]
 
     def _solid(self, scene: Scene, center: NDArray, axes: NDArray, turn_33: NDArray, hu: float = METAL_HU) -> None:
@@ -116,12 +119,13 @@ class MedicalMaterial(FindingModel):
             scene.paint(box, cover, hu, lesion=self.label)
 
     def _wire(self, scene: Scene, path_P3: NDArray, radius: float, hu: float) -> None:
-        pieces = []
-        for a, b in zip(path_P3[:-1], path_P3[1:], strict=True):
-            steps = max(int(np.linalg.norm(b - a) / 1.0), 2)
-            pieces.append(a + (b - a) * np.linspace(0, 1, steps)[:, None])
-        points = np.concatenate(pieces)
-        drawn = scene.paint_pieces(points, np.full(len(points), np.pi * radius**2), hu)
+        pieces, volumes = [], []
+        for a, b in itertools.pairwise(path_P3):
+            length = float(np.linalg.norm(b - a))
+            steps = max(round(length), 1)
+            pieces.append(a + (b - a) * ((np.arange(steps) + 0.5) / steps)[:, None])
+            volumes.append(np.full(steps, np.pi * radius**2 * length / steps))
+        drawn = scene.paint_pieces(np.concatenate(pieces), np.concatenate(volumes), hu)
         if drawn is not None:
             scene.mark(drawn[0], np.clip(drawn[1] * 5, 0, 1), self.label)
 
@@ -132,6 +136,6 @@ class MedicalMaterial(FindingModel):
             t = np.linspace(0, 2 * np.pi, 28)
             y = anatomy.front_y(float(z)) + 7.0
             ring = np.stack([19.0 * np.cos(t), y + 8.0 * np.sin(t), np.full_like(t, z)], axis=1)
-            self._wire(scene, ring, 0.9, METAL_HU)
+            self._wire(scene, ring, 0.6, WIRE_HU)
             center += np.array([0.0, y, float(z)]) / 6
         return center

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -11,21 +13,21 @@ from domains.medical.phantom.findings.base import FindingModel, free_point, pick
 from domains.medical.phantom.grid import Array, Coords, ellipsoid, ripple
 from domains.medical.phantom.scene import Scene
 
-NODULE_HU = {"solid": 35.0, "part-solid": -250.0, "ground-glass": -520.0, "calcified": 350.0}
+NODULE_HU = {"solid": 35.0, "part-solid": -250.0, "non-solid": -520.0, "calcified": 350.0}
 
 
 class LungNodule(FindingModel):
     """4 to 30 mm; small ones have the size and contrast of a vessel seen end on."""
 
     label, prevalence, stable = "Lung nodule", 0.30, 0.5
-    loading = {"smoking": 0.3, "malignancy": 0.4, "age": 0.15}
+    loading: ClassVar[Mapping[str, float]] = {"smoking": 0.3, "malignancy": 0.4, "age": 0.15}
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         out = []
         for _ in range(1 if rng.random() < 0.65 else int(rng.integers(2, 5))):
             side, lobe = side_and_lobe(rng)
             size = float(np.round(np.exp(rng.uniform(np.log(4.0), np.log(30.0)))))
-            detail = pick(rng, ("solid", "part-solid", "ground-glass", "calcified"), (0.68, 0.1, 0.1, 0.12))
+            detail = pick(rng, ("solid", "part-solid", "non-solid", "calcified"), (0.68, 0.1, 0.1, 0.12))
             if detail == "part-solid" and size < 8:
                 detail = "solid"
             if detail == "calcified":
@@ -63,7 +65,7 @@ class LungMass(FindingModel):
     """Over 30 mm, lobulated, often spiculated, sometimes with a dead centre."""
 
     label, prevalence, stable = "Lung mass", 0.10, 0.2
-    loading = {"smoking": 0.35, "malignancy": 0.6}
+    loading: ClassVar[Mapping[str, float]] = {"smoking": 0.35, "malignancy": 0.6}
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         side, lobe = side_and_lobe(rng)

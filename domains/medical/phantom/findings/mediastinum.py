@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +40,7 @@ class Lymphadenopathy(FindingModel):
     """Nodes with a short axis (size_mm, that of the largest) over 10 mm; detail is the station of the largest."""
 
     label, prevalence, stable = "Lymphadenopathy", 0.15, 0.35
-    loading = {"malignancy": 0.6, "infection": 0.25}
+    loading: ClassVar[Mapping[str, float]] = {"malignancy": 0.6, "infection": 0.25}
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         size = float(np.round(np.exp(rng.uniform(np.log(12), np.log(32)))))
@@ -59,7 +62,7 @@ class Lymphadenopathy(FindingModel):
             if box is None:
                 continue
             keep = (scene.organs[box] != ORGANS["airways"]) & (scene.organs[box] != ORGANS["aorta"])
-            cover = scene.grid.fine_cover(box, lambda c, m=at, a=axes: ellipsoid(c, m, a), 2) * keep  # type: ignore[misc]
+            cover = scene.grid.fine_cover(box, partial(ellipsoid, center=at, axes=axes), 2) * keep
             scene.paint(box, cover, float(rng.uniform(32, 48)), organ=0, lesion=self.label)
             center = at if center is None else center
         return None if center is None else replace(finding, center_mm=scene.world(center))
@@ -69,7 +72,7 @@ class HiatalHernia(FindingModel):
     """Stomach behind the heart, with an air-fluid level; size_mm is its longest diameter."""
 
     label, prevalence, stable = "Hiatal hernia", 0.11, 0.9
-    loading = {"age": 0.4}
+    loading: ClassVar[Mapping[str, float]] = {"age": 0.4}
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         size = float(np.round(np.exp(rng.uniform(np.log(32), np.log(85)))))
@@ -80,7 +83,7 @@ class HiatalHernia(FindingModel):
     def draw(self, finding: Finding, scene: Scene, rng: np.random.Generator) -> Finding | None:
         anatomy, r = scene.anatomy, finding.size_mm / 2
         z = min(anatomy.body.dome_mm) - 6.0 + 0.55 * r
-        center = np.array([-9.0 - rng.uniform(0, 0.2) * r, float(anatomy.spine_y(np.float32(z))) + 22.0 + 0.62 * r, z])
+        center = np.array([-9.0 - rng.uniform(0, 0.2) * r, anatomy.spine_at(z) + 22.0 + 0.62 * r, z])
         axes = r * np.array([1.0, 0.72, 0.95])
         box = scene.grid.box(center[None], axes + 3)
         if box is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -28,7 +30,7 @@ class PleuralEffusion(FindingModel):
     """
 
     label, prevalence, stable = "Pleural effusion", 0.20, 0.25
-    loading = {"cardiac": 0.55, "infection": 0.25, "malignancy": 0.3}
+    loading: ClassVar[Mapping[str, float]] = {"cardiac": 0.55, "infection": 0.25, "malignancy": 0.3}
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         def one(side: str, low: float, high: float) -> Finding:
@@ -41,7 +43,7 @@ class PleuralEffusion(FindingModel):
 
     def draw(self, finding: Finding, scene: Scene, rng: np.random.Generator) -> Finding | None:
         box, pleura = scene.pleura[finding.side]
-        x, y, z = scene.grid.coords(box)
+        _, y, z = scene.grid.coords(box)
         _, b, centre = scene.anatomy.chest_axes(z)
         size = np.float32(finding.size_mm)
         height = {"mild": -30.0, "moderate": 15.0, "severe": 75.0}[finding.severity]
@@ -65,7 +67,7 @@ class Pneumothorax(FindingModel):
     """
 
     label, prevalence, stable = "Pneumothorax", 0.09, 0.1
-    loading = {"trauma": 0.55, "smoking": 0.15}
+    loading: ClassVar[Mapping[str, float]] = {"trauma": 0.55, "smoking": 0.15}
 
     def sample(self, rng: np.random.Generator, body: Body) -> list[Finding]:
         size = float(np.round(np.exp(rng.uniform(np.log(9), np.log(60)))))

@@ -36,6 +36,18 @@ def shipped() -> list[Path]:
     return sorted(p for p in found if p.is_file() and p.stat().st_size < 400_000)
 
 
+def pictures(folder: Path, rng: np.random.Generator) -> list[Path]:
+    """PNG of 8 and 16 bits and JPEG, in a folder of their own."""
+    from PIL import Image
+
+    (folder / "whole").mkdir()
+    values = rng.integers(0, 255, (60, 70)).astype(np.uint8)
+    paths = [folder / "whole" / name for name in ("grey.png", "deep.png", "photo.jpg")]
+    for path, array in zip(paths, (values, values.astype(np.uint16) * 200, values), strict=True):
+        Image.fromarray(array).save(path)
+    return paths
+
+
 def mutants(data: bytes, rng: np.random.Generator) -> Iterator[tuple[str, bytes]]:
     size = len(data)
     for share in (0.02, 0.3, 0.6, 0.9, 0.999):
@@ -62,7 +74,7 @@ def main(seed: int) -> None:
     warnings.simplefilter("error")  # a warning that escapes the reader is a fault
     rng, counts, slowest = np.random.default_rng(seed), {"image": 0, "DataError": 0}, 0.0
     with tempfile.TemporaryDirectory() as folder:
-        for source in shipped():
+        for source in [*shipped(), *pictures(Path(folder), rng)]:
             data = source.read_bytes()
             for kind, mutant in mutants(data, rng):
                 path = Path(folder) / (source.name if source.suffix else f"{source.name}.dcm")
