@@ -19,7 +19,7 @@ PRELOAD = ["lightning", "timm", "core.training.pretrain", "core.training.finetun
 
 
 def start(configs: Path, verb: str, argv: list[str], log: Path, sabotage: tuple[Any, ...] = ()) -> BaseProcess:
-    """Begin `python -m domains.toy.<verb> argv`; what it prints goes to `log`. sabotage: (function below, arguments)."""
+    """Begin `python -m domains.toy.<verb> argv`; what it prints goes to `log`. sabotage: (function, arguments)."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     process = context.Process(target=_child, args=(str(configs), verb, argv, str(log), sabotage))

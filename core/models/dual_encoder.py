@@ -59,7 +59,7 @@ class DualEncoder(nn.Module):
         self.fusion = fusion
         self.frozen = list(frozen)
         for name in frozen:
-            self.encoders[name].requires_grad_(False)
+            self.encoders[name].requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> DualEncoder:
         super().train(mode)

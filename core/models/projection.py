@@ -27,3 +27,24 @@ class MLPProjection(nn.Module):
 
     def forward(self, x_VD: Tensor) -> Tensor:
         return self.layers(x_VD)
+
+
+class StandardisedProjection(nn.Module):
+    """x @ W of features standardised over the batch (running statistics in evaluation). (V, width) -> (V, dim).
+
+    Fresh encoders give every row nearly the same vector; cosines of such rows are all 1 and a contrastive loss has
+    hardly a gradient. Standardising each feature takes the common part away (the batch norm of the heads of Chen et al.
+    2020, without its scale and shift). A single row is standardised by the running statistics.
+    """
+
+    def __init__(self, *, width: int, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(width, affine=False)
+        self.linear = nn.Linear(width, dim, bias=False)
+        nn.init.normal_(self.linear.weight, std=width**-0.5)
+
+    def forward(self, x_VD: Tensor) -> Tensor:
+        if len(x_VD) < 2:
+            x_VD = (x_VD - self.norm.running_mean) * (self.norm.running_var + self.norm.eps).rsqrt()
+            return self.linear(x_VD)
+        return self.linear(self.norm(x_VD))

@@ -124,7 +124,7 @@ class Source:
         """The encoder with pretrained weights, or with fresh ones that depend on the seed alone."""
         if init == "scratch" or self.saved is None:
             return setup.build_model(self.model_node, seed).encoder_of(self.modality)
-        return self.saved.model.encoder_of(self.modality).train()
+        return self.saved.model.encoder_of(self.modality)
 
     def processors(self, changes: Mapping[str, Tree]) -> dict[str, Processor]:
         """The modality's processor as it was pretrained with, or with `changes` laid over its node."""
@@ -133,7 +133,11 @@ class Source:
                 raise ConfigError(f"data.processors: fine-tuning reads '{self.modality}' alone, not '{modality}'")
         if not changes and self.saved is not None:
             return {self.modality: self.saved.processors[self.modality]}
-        node = merge({self.modality: self.processor}, dict(changes))
+        changed = {  # on the command line `init_args` may be left out
+            modality: node if {"class_path", "init_args"} & set(node) else {"init_args": node}
+            for modality, node in changes.items()
+        }
+        node = merge({self.modality: self.processor}, changed)
         setup.check_processors(node)
         processor = setup.build_processors(node)[self.modality]
         if self.saved is not None and self.path is not None:

@@ -63,6 +63,7 @@ class TrainingModule(L.LightningModule):
         self.total = trainer.max_steps
         self.logs: dict[str, float] = {}
         self._epoch_steps: int | None = None
+        self.train()  # what comes from a saved model is in evaluation mode, and the trainer leaves modes alone
         if resume is not None:
             self.load_state_dict(resume.weights)
 

@@ -7,7 +7,8 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from core.config.schema import PretrainConfig
 from core.config.tree import Tree
 from core.data.datamodule import DataModule
 from core.data.processor import Processor
+from core.errors import DataError
 from core.hub import SavedModel
 from core.models.dual_encoder import DualEncoder
 from core.training import checkpoint, setup
@@ -39,7 +41,8 @@ def run(request: Request) -> None:
     request = replace(request, tree=setup.resolved(config))
     model = setup.build_model(config.model, config.seed)
     objective = setup.build_objective(config.objectives, config.seed)
-    processors = setup.build_processors(config.data.processors)
+    nodes = {m: node for m, node in config.data.processors.items() if m in model.reads}  # what else there is, is not read
+    processors = setup.build_processors(nodes)
     setup.check_parts(model, objective, processors)
     headline_modalities(model, processors, config.evaluation)
     folder = RunFolder.of(request, config.run_dir)
@@ -102,7 +105,7 @@ def run(request: Request) -> None:
         model=model.cpu(),
         model_node=config.model,
         processors=data.processors,
-        processor_nodes=config.data.processors,
+        processor_nodes=nodes,
         about=about,
     )
     facts_shown = environment(compute.threads)
@@ -178,6 +181,7 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
         warnings.filterwarnings("ignore", message=".*isinstance.treespec.*")
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # frozen encoders
         trainer = L.Trainer(
             accelerator=settings.accelerator if settings.accelerator != "auto" else compute.device.type,
             devices=settings.devices,
@@ -195,10 +199,30 @@ def fit(
         )
         if settings.devices > 1:
             os.environ[RUN_DIR] = str(folder.path.absolute())  # for the processes that the trainer starts
-        trainer.fit(module)
+        with loader_faults(config.data.worker_timeout):
+            trainer.fit(module)
     if module.done < module.total:
         raise KeyboardInterrupt
     return throughput
+
+
+@contextmanager
+def loader_faults(timeout: int) -> Iterator[None]:
+    """Faults of loader processes as one message: torch wraps them in its own words, and in tracebacks."""
+    try:
+        yield
+    except DataError as err:
+        _, wrapped, message = str(err).rpartition("core.errors.DataError: ")
+        if not wrapped:
+            raise
+        raise DataError(message.strip()) from None
+    except RuntimeError as err:
+        if not str(err).startswith("DataLoader"):
+            raise
+        raise DataError(
+            f"a loader process died or gave nothing for {timeout} s ({str(err).splitlines()[0]}); it may have run out "
+            "of memory. Give fewer --data.workers (0 loads in the training process), or more --data.worker_timeout"
+        ) from err
 
 
 def run_facts(tree: Tree, data: DataModule, compute: Compute) -> dict[str, Any]:
@@ -225,7 +249,7 @@ def _scale_of(objective: torch.nn.Module) -> float:
     from core.objectives.scale import Scale
 
     scales = [module for module in objective.modules() if isinstance(module, Scale)]
-    return float(scales[0].value()) if scales else 1.0
+    return float(scales[0].value().detach()) if scales else 1.0
 
 
 def reading_progress() -> Callable[[str, int, int], None]:

@@ -27,7 +27,7 @@ class Downstream(nn.Module):
         super().__init__()
         self.frozen = frozen
         if frozen:
-            encoder.requires_grad_(False)
+            encoder.requires_grad_(False).eval()
         self.head = head
         self.fusion = None
         self.reads = {modality: "encoder"}
