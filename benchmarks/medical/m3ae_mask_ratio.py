@@ -17,7 +17,7 @@ from core.training.setup import build_model, build_objective
 
 METRIC = "macro_auroc"
 RATIOS = {"15% hidden": 0.15, "75% hidden": 0.75}
-PATCH, WIDTH = 4, 48
+PATCH, WIDTH = 8, 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class Design:
     train_rows: int = 2000
     test_rows: int = 1000
     fraction: float = 0.1
-    steps: int = 250
+    steps: int = 600
     batch_size: int = 64
-    lr: float = 2e-3
+    lr: float = 3e-3
 
 
 def run(options: Options, design: Design | None = None) -> Result:

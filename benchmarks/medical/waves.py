@@ -23,7 +23,7 @@ class Waves:
     kind: NDArray[np.int64]
 
 
-def waves(count: int, *, seed: int, noise: float = 0.2, clutter: float = 1.0) -> Waves:
+def waves(count: int, *, seed: int, noise: float = 0.1, clutter: float = 0.5) -> Waves:
     """`count` images; equal arguments give equal images, and every class occurs equally often (to one).
 
     The phase of the wave is uniform, so that a class has mean zero at every pixel: no linear function of the pixels

@@ -5,15 +5,15 @@ Shape legend: V = rows, C = channels, H, W = pixels, h, w = cells of a feature m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from core.encoders.base import BlockHook, Encoder
 from core.errors import ConfigError, nearest
-from core.nn import MeanPool, Pooling, group_norm
+from core.nn import BatchNormPerKind, MeanPool, Pooling, group_norm
 from core.types import Encoded, ModalityInput, Tokens
 
 
@@ -23,10 +23,10 @@ class ConvNet(Encoder):
     name: any CNN of timm that gives feature maps (resnet18, resnet50, convnext_atto, ...). options: further arguments
     of that timm model, for instance {"channels": [32, 64, 128, 256], "layers": [1, 1, 1, 1]} for a narrow resnet or
     {"dims": ..., "depths": ...} for a convnext. pool: over the cells of the last map, mean when None.
-    group_norm: replace batch norm by group norm, 16 channels a group (Wu and He 2018); widths that are multiples of
-    16 are the fastest. Batch norm mixes the rows of a batch (slices of one study among them) and keeps running state;
-    pretrained weights of a batch-normed model need it, so they are refused together. Tokens and vector go through a
-    last LayerNorm of this class.
+    norm: "group" replaces batch norm by group norm, 16 channels a group (Wu and He 2018; widths that are multiples of
+    16 are the fastest), which mixes no rows; "per_kind" by batch norm with statistics of its own for pictures and for
+    slices of volumes, which learns faster in short runs; "own" keeps what the timm model has, as pretrained weights
+    need. Tokens and vector go through a last LayerNorm of this class.
     Raises ConfigError for a name or option that timm does not know.
     """
 
@@ -36,16 +36,16 @@ class ConvNet(Encoder):
         name: str = "resnet18",
         channels: int = 3,
         pretrained: bool = False,
-        group_norm: bool = True,
+        norm: Literal["group", "per_kind", "own"] = "group",
         pool: Pooling | None = None,
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.body = _timm_features(name, channels, pretrained, options or {})
-        if group_norm:
-            changed = _batch_to_group_norm(self.body)
+        if norm != "own":
+            changed = _replace_batch_norm(self.body, group_norm if norm == "group" else _per_kind)
             if changed and pretrained:
-                raise ConfigError(f"ConvNet: pretrained weights of {name} need its batch norm; set group_norm: false")
+                raise ConfigError(f"ConvNet: pretrained weights of {name} need its batch norm; set norm: own")
         self.pyramid_channels = tuple(self.body.feature_info.channels())  # type: ignore[union-attr, operator]
         self.strides = tuple(self.body.feature_info.reduction())  # type: ignore[union-attr, operator]
         self.channels = channels
@@ -84,16 +84,20 @@ def _timm_features(name: str, channels: int, pretrained: bool, options: dict[str
         raise ConfigError(f"ConvNet: timm cannot build {name} as feature maps with options {options}: {err}") from err
 
 
-def _batch_to_group_norm(module: nn.Module) -> int:
+def _per_kind(channels: int, *, eps: float) -> nn.Module:
+    return BatchNormPerKind(channels=channels, eps=eps)
+
+
+def _replace_batch_norm(module: nn.Module, make: Callable[..., nn.Module]) -> int:
     """Replace every batch norm in place, keeping scale, shift and the activation timm fuses into it; how many."""
     from timm.layers import BatchNormAct2d
 
     count = 0
     for name, child in module.named_children():
         if not isinstance(child, nn.BatchNorm2d):
-            count += _batch_to_group_norm(child)
+            count += _replace_batch_norm(child, make)
             continue
-        norm: nn.Module = group_norm(child.num_features, eps=child.eps)
+        norm: nn.Module = make(child.num_features, eps=child.eps)
         with torch.no_grad():
             norm.weight.copy_(child.weight)  # type: ignore[operator]
             norm.bias.copy_(child.bias)  # type: ignore[operator]

@@ -11,8 +11,11 @@ from torch import Tensor, nn
 
 from core.encoders.base import BlockHook, Encoder
 from core.errors import ConfigError, DataError
-from core.nn import MeanPool, Pooling, SelfAttention, SinCosPositions
+from core.nn import MeanPool, Pooling, SelfAttention, SinCosPositions, using_kind
 from core.types import Encoded, ModalityInput, Tokens
+
+
+PICTURES, SLICES = 0, 1  # kinds of input, for layers that keep statistics of each
 
 
 class SlicePooled(Encoder):
@@ -57,7 +60,8 @@ class SlicePooled(Encoder):
         hooks: Sequence[BlockHook] = (),
     ) -> Encoded:
         if inp.x.ndim == 4:
-            return self.encoder(inp, keep=keep, want=want, hooks=hooks)
+            with using_kind(self.encoder, PICTURES):
+                return self.encoder(inp, keep=keep, want=want, hooks=hooks)
         if keep is not None or len(want) > 0 or len(hooks) > 0:
             raise ConfigError(
                 "SlicePooled takes keep, want and hooks for images only, where the 2D encoder's tokens are the tokens; "
@@ -75,7 +79,8 @@ class SlicePooled(Encoder):
     def _volume(self, x_VSCHW: Tensor, mask_VS: Tensor | None) -> Encoded:
         rows, slices = x_VSCHW.shape[:2]
         flat_MCHW = x_VSCHW.flatten(0, 1) if mask_VS is None else x_VSCHW[mask_VS]
-        encoded = self.encoder(ModalityInput(x=flat_MCHW))
+        with using_kind(self.encoder, SLICES):
+            encoded = self.encoder(ModalityInput(x=flat_MCHW))
 
         def back(flat: Tensor) -> Tensor:
             if mask_VS is None:

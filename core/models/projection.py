@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class LinearProjection(nn.Module):
@@ -44,7 +45,6 @@ class StandardisedProjection(nn.Module):
         nn.init.normal_(self.linear.weight, std=width**-0.5)
 
     def forward(self, x_VD: Tensor) -> Tensor:
-        if len(x_VD) < 2:
-            x_VD = (x_VD - self.norm.running_mean) * (self.norm.running_var + self.norm.eps).rsqrt()
-            return self.linear(x_VD)
+        if len(x_VD) < 2:  # the batch has no spread to measure
+            return self.linear(F.batch_norm(x_VD, self.norm.running_mean, self.norm.running_var, eps=self.norm.eps))
         return self.linear(self.norm(x_VD))

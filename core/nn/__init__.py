@@ -5,10 +5,12 @@ from core.nn.block import DropPath, FeedForward, TransformerBlock, blocks, init_
 from core.nn.norm import group_norm
 from core.nn.patch import ConvStem, PatchEmbed
 from core.nn.pooling import AttentionPool, ClsPool, LastPool, MaxPool, MeanMaxPool, MeanPool, Pooling
+from core.nn.statistics import BatchNormPerKind, using_kind
 from core.nn.positions import LearnedPositions, Positions, SinCosPositions, sincos
 
 __all__ = [
     "AttentionPool",
+    "BatchNormPerKind",
     "ClsPool",
     "ConvStem",
     "CrossAttention",
@@ -30,4 +32,5 @@ __all__ = [
     "group_norm",
     "init_transformer",
     "sincos",
+    "using_kind",
 ]

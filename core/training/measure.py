@@ -52,16 +52,26 @@ class Measured:
     notes: list[str] = field(default_factory=list)
 
 
-def headline_modalities(
+def check_headline(
     model: DualEncoder, processors: Mapping[str, Processor], s: EvaluationSettings
-) -> tuple[str, str]:
-    """The image and the text modality that headline figures are about."""
+) -> tuple[list[str], list[str]]:
+    """The image and the text modalities of a model. Raises ConfigError when the settings name none of them."""
     texts = [m for m in model.reads if processors[m].modality_kind == "text"]
     images = [m for m in model.reads if processors[m].modality_kind != "text"]
     for name, given, valid in (("image", s.image, images), ("text", s.text, texts)):
         if given and given not in valid:
             raise ConfigError(f"evaluation.{name}: '{given}' is not among {valid}{nearest(given, valid)}")
-    return s.image or (images[0] if images else ""), s.text or (texts[0] if texts else "")
+    return images, texts
+
+
+def headline_modalities(
+    model: DualEncoder, processors: Mapping[str, Processor], s: EvaluationSettings, found: Features
+) -> tuple[str, str]:
+    """The image and the text modality that headline figures are about: those asked for, as far as the data has them."""
+    images, texts = check_headline(model, processors, s)
+    present = [m for m in images if m in found.rows] or images
+    image = s.image if s.image in present else (present[0] if present else "")
+    return image, s.text or (texts[0] if texts else "")
 
 
 def measure(
@@ -81,7 +91,9 @@ def measure(
     tell(f"encoding the {split} split")
     found = extract(model, data.eval_loader(split), compute)
     result = Measured(found)
-    result.image, result.text = headline_modalities(model, data.processors, settings)
+    result.image, result.text = headline_modalities(model, data.processors, settings, found)
+    if settings.image and result.image != settings.image:
+        result.notes.append(f"no held-out record has '{settings.image}'; headline figures are about '{result.image}'")
     common = {"n_bootstrap": settings.bootstrap, "seed": seed}
     if settings.retrieval:
         _retrieval(result, split, common)
@@ -98,7 +110,7 @@ def validation(
 ) -> dict[str, float]:
     """Cheap figures during training: mean retrieval recall over directions, and the state of the embedding space."""
     found = extract(model, data.eval_loader("val"), compute)
-    image, text = headline_modalities(model, data.processors, settings)
+    image, text = headline_modalities(model, data.processors, settings, found)
     if image not in found.rows or text not in found.rows:
         return {}
     of_a, of_b, rows = found.paired(image, text)

@@ -26,7 +26,7 @@ from core.models.dual_encoder import DualEncoder
 from core.training import checkpoint, setup
 from core.training.callbacks import Checkpoints, Metrics, Progress, Throughput, Validate
 from core.training.cli import Request
-from core.training.measure import headline_modalities, measure, validation
+from core.training.measure import check_headline, measure, validation
 from core.training.module import TrainingModule
 from core.training.precision import Compute, resolve
 from core.training.reporting import model_card, pretrain_report
@@ -41,10 +41,10 @@ def run(request: Request) -> None:
     request = replace(request, tree=setup.resolved(config))
     model = setup.build_model(config.model, config.seed)
     objective = setup.build_objective(config.objectives, config.seed)
-    nodes = {m: node for m, node in config.data.processors.items() if m in model.reads}  # what else there is, is not read
+    nodes = {m: node for m, node in config.data.processors.items() if m in model.reads}
     processors = setup.build_processors(nodes)
     setup.check_parts(model, objective, processors)
-    headline_modalities(model, processors, config.evaluation)
+    check_headline(model, processors, config.evaluation)
     folder = RunFolder.of(request, config.run_dir)
     resume = resume_point(request, folder)
     compute = resolve(config.trainer, threads=None if resume is None else resume.facts.get("threads"))

@@ -28,7 +28,7 @@ WIDE_WINDOW = (0.0, 2000.0)  # HU: all of a chest, for a CT slice shown as a pic
 class RadiographProcessor(Processor):
     """Channels in [0, 1] of one picture: made to fit `size` without distortion, centred, black around.
 
-    channels: 1, or 3 equal ones for encoders that were made for colour. rotate: largest random angle in degrees; shift,
+    channels: 1, or several equal ones for an encoder that also reads colour or CT windows. rotate: largest random angle in degrees; shift,
     scale: as a share of the picture; contrast, noise: relative and absolute. Nothing is mirrored.
     Takes files, Radiographs, 2D arrays in [0, 1], and scans of one slice (CT through a wide window, others by
     percentiles). The sample keeps `x` (H, W) as float16. Resizing averages what it shrinks (antialiased).
@@ -41,7 +41,7 @@ class RadiographProcessor(Processor):
         self,
         *,
         size: tuple[int, int] = (224, 224),
-        channels: Literal[1, 3] = 1,
+        channels: int = 1,
         shift: float = 0.05,
         scale: float = 0.1,
         rotate: float = 5.0,
@@ -50,8 +50,8 @@ class RadiographProcessor(Processor):
     ) -> None:
         if len(size) != 2 or min(size) < 1:
             raise ConfigError(f"size: is {size}; give rows and columns")
-        if channels not in (1, 3):
-            raise ConfigError(f"channels: is {channels}; a grey picture has 1, or 3 equal ones")
+        if channels < 1:
+            raise ConfigError(f"channels: is {channels}; a grey picture has 1, or several equal ones")
         self.size, self.channels = tuple(size), channels
         self.shift, self.scale, self.rotate, self.contrast, self.noise = shift, scale, rotate, contrast, noise
 

@@ -59,7 +59,7 @@ def test_rows_do_not_know_of_each_other_while_training(name):
 
 
 def test_batch_norm_stays_when_it_is_asked_for():
-    assert any(isinstance(m, nn.BatchNorm2d) for m in conv(group_norm=False).modules())
+    assert any(isinstance(m, nn.BatchNorm2d) for m in conv(norm="own").modules())
 
 
 def test_what_timm_does_not_know_is_named():
