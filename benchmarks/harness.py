@@ -80,7 +80,14 @@ def one_hot_labels(names: Sequence[str], values_N: NDArray[np.integer]) -> dict[
 
 
 def train(
-    model: DualEncoder, objective: Objective, rows: Rows, *, steps: int, batch_size: int, optim: OptimSettings, seed: int
+    model: DualEncoder,
+    objective: Objective,
+    rows: Rows,
+    *,
+    steps: int,
+    batch_size: int,
+    optim: OptimSettings,
+    seed: int,
 ) -> None:
     """Train in place with the training module of every run; global random state is left as it was."""
 
@@ -123,23 +130,17 @@ def probe_auroc(model: DualEncoder, fit: Rows, test: Rows, modality: str, *, fra
 
     One value per label, and "macro_auroc".
     """
-    parts = [features(model, rows, [modality]) for rows in (fit, test)]
+    known, asked = (features(model, rows, [modality]) for rows in (fit, test))
     scores = label_efficiency(
         LinearProbe(),
-        *(ProbeSplit(part.pooled[modality], part.labels) for part in parts),
-        parts[0].label_names,
+        ProbeSplit(known.pooled[modality], known.labels),
+        ProbeSplit(asked.pooled[modality], asked.labels),
+        known.label_names,
         fractions=(fraction,),
         seeds=PROBE_SUBSETS,
         n_bootstrap=1,
     )[fraction]
     return {"macro_auroc": scores.macro_auroc.value, **scores.per_label}
-
-
-def per_seed(found: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, tuple[float, ...]]]:
-    """Seed -> arm -> metric -> value, turned into arm -> metric -> values in the order of the seeds."""
-    return {
-        arm: {metric: tuple(one[arm][metric] for one in found) for metric in found[0][arm]} for arm in found[0]
-    }
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -1,8 +1,8 @@
-"""What a benchmark entry is asked for and what it gives back: values per arm, metric and seed, and claims about them."""
+"""What a benchmark entry is asked for and what it gives back: values by arm, metric and seed, and claims about them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,3 +75,8 @@ class Result:
 
     def reached(self, goal: Goal) -> bool:
         return self.spread(goal.arm, goal.metric).mean >= goal.at_least
+
+
+def per_seed(found: Sequence[dict[str, dict[str, float]]]) -> Values:
+    """What each seed gave, arm -> metric -> value, as arm -> metric -> values in the order of the seeds."""
+    return {arm: {metric: tuple(one[arm][metric] for one in found) for metric in found[0][arm]} for arm in found[0]}

@@ -34,4 +34,4 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 def missing_extra(package: str, extra: str) -> HeptadError:
     """The error for an optional dependency that is not installed."""
-    return ConfigError(f"'{package}' is not installed; it belongs to the '{extra}' extra: pip install 'heptad[{extra}]'")
+    return ConfigError(f"'{package}' is not installed; its extra is '{extra}': pip install 'heptad[{extra}]'")

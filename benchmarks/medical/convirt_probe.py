@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.harness import Rows, image_input, one_hot_labels, per_seed, probe_auroc, text_input, train
+from benchmarks.harness import Rows, image_input, one_hot_labels, probe_auroc, text_input, train
 from benchmarks.medical.shapes import POSITIONS, SHAPES, Pictures, pictures
-from benchmarks.result import Comparison, Options, Result
+from benchmarks.result import Comparison, Options, Result, per_seed
 from core.config.schema import OptimSettings
 from core.data.text import TextProcessor
 from core.training.setup import build_model, build_objective

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.harness import Rows, features, image_input, per_seed, text_input, train
+from benchmarks.harness import Rows, features, image_input, text_input, train
 from benchmarks.medical import convirt_probe
 from benchmarks.medical.shapes import SHAPES, Pictures, pictures
-from benchmarks.result import Comparison, Options, Result
+from benchmarks.result import Comparison, Options, Result, per_seed
 from core.config.schema import OptimSettings
 from core.data.text import TextProcessor
 from core.evaluation import retrieval_scores
@@ -38,8 +38,8 @@ COMPARISONS = (Comparison(METRIC, MASKED, PLAIN), Comparison(METRIC, SHARED, PLA
 SOURCE = "colliding captions as in RadCLIP (Lu et al. 2024) and UniMed-CLIP (Khattak et al. 2024)"
 NOTE = (
     "Copies of a caption have one and the same vector here, as the text encoder has no dropout. One-hot and "
-    "multi-positive targets then have equal losses and equal gradients: over the copies of a caption, the sum of one-hot "
-    "terms is the sum of multi-positive terms. What differs between these two arms grew from rounding alone, and shows "
+    "multi-positive targets then have equal losses and equal gradients: over the copies of a caption, the sum of "
+    "one-hot terms is the sum of multi-positive terms. What differs between these two arms grew from rounding alone, and shows "
     "how far apart two runs of the same method come to lie."
 )
 
@@ -144,7 +144,9 @@ def galleries(kind_N: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def rule(classes: int) -> str:
     size = PER_CLASS * classes
-    return f"precision of a caption's first 5 among {size} held-out pictures (chance {1 / classes:.2f}), mean of galleries"
+    return (
+        f"precision of a caption's first 5 among {size} held-out pictures (chance {1 / classes:.2f}), mean of galleries"
+    )
 
 
 def config(design: Design) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.harness import Rows, image_input, one_hot_labels, per_seed, probe_auroc, train
+from benchmarks.harness import Rows, image_input, one_hot_labels, probe_auroc, train
 from benchmarks.medical.waves import NAMES, Waves, waves
-from benchmarks.result import Comparison, Options, Result
+from benchmarks.result import Comparison, Options, Result, per_seed
 from core.config.schema import OptimSettings
 from core.training.setup import build_model, build_objective
 
@@ -40,7 +40,7 @@ def run(options: Options, design: Design | None = None) -> Result:
         source="M3AE, Chen et al. 2022 (MICCAI), mask ratio of images",
         data=f"{len(NAMES)} kinds of plane wave among smooth clutter, 32 px",
         simulated=True,
-        rule=f"mean over {len(NAMES)} labels of AUROC, linear probe on frozen features, {design.fraction:.0%} of labels",
+        rule=f"mean over {len(NAMES)} labels of AUROC, linear probe on frozen features, {design.fraction:.0%} labels",
         seeds=options.seeds,
         values=per_seed([one_seed(seed, design) for seed in options.seeds]),
         config={

@@ -1,4 +1,4 @@
-"""Decoding masked images from a middle fusion layer leaves the last layer better at matching than decoding from the last.
+"""Decoding masked images from a middle fusion layer leaves the last better at matching than decoding from the last.
 
 M3AE (Chen et al. 2022): masked text, masked image and image-text matching over a co-attention fusion of the two.
 """
@@ -10,14 +10,14 @@ from typing import Any, cast
 
 import torch
 
-from benchmarks.harness import Rows, per_seed, train
+from benchmarks.harness import Rows, train
 from benchmarks.medical.convirt_probe import VOCABULARY, as_rows
 from benchmarks.medical.shapes import POSITIONS, SHAPES, pictures
-from benchmarks.result import Comparison, Options, Result
+from benchmarks.result import Comparison, Options, Result, per_seed
 from core.config.schema import OptimSettings
 from core.data.text import TextProcessor
 from core.models.dual_encoder import DualEncoder
-from core.objectives import Matching, Objective, Step, Term
+from core.objectives import Matching, Objective, Step, StepModel, Term
 from core.training.setup import build_model, build_objective
 
 METRIC = "matching accuracy"
@@ -88,7 +88,7 @@ def held_out_values(
     for turn in range(ROUNDS):
         for index, batch in enumerate(rows.batches(batch_size)):
             generator = torch.Generator().manual_seed((seed * ROUNDS + turn) * 100_000 + index)
-            step = Step(model=model, batch=batch, index=index, generator=generator)
+            step = Step(model=cast(StepModel, model), batch=batch, index=index, generator=generator)
             values = matching(step)
             accuracy.append(float(values["accuracy"]))
             loss.append(float(values["loss"]))
@@ -143,7 +143,8 @@ def objective_nodes(layer: int) -> list[dict[str, Any]]:
         {
             "class_path": "core.objectives.MaskedText",
             "init_args": {
-                "modality": "text", "width": WIDTH, "vocab_size": VOCABULARY, "ratio": 0.15, "source": source("image", -1),
+                "modality": "text", "width": WIDTH, "vocab_size": VOCABULARY, "ratio": 0.15,
+                "source": source("image", -1),
             },
         },
         {

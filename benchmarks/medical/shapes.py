@@ -64,9 +64,9 @@ class Pictures:
 def pictures(count: int, *, seed: int, noise: float = 0.2, shapes: int = len(SHAPES)) -> Pictures:
     """`count` pictures; equal arguments give equal pictures.
 
-    Every combination occurs equally often (to one). Size (5 to 7 px radius), place (+-2 px), tilt (+-15 degrees), contrast
-    (0.5 to 1) and a linear background differ from picture to picture; noise: deviation of each pixel. shapes: use the
-    first so many.
+    Every combination occurs equally often (to one). Size (5 to 7 px radius), place (+-2 px), tilt (+-15 degrees),
+    contrast (0.5 to 1) and a linear background differ from picture to picture; noise: deviation of each pixel.
+    shapes: use the first so many.
     """
     rng = np.random.default_rng([seed, count])
     kinds = rng.permutation(np.arange(count) % (shapes * len(POSITIONS)))

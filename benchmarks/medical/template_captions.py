@@ -6,7 +6,6 @@ As `duplicate_captions`, but one-hot targets now also push a picture away from t
 
 from __future__ import annotations
 
-from benchmarks.harness import per_seed
 from benchmarks.medical.duplicate_captions import (
     COMPARISONS,
     SOURCE,
@@ -17,7 +16,7 @@ from benchmarks.medical.duplicate_captions import (
     one_seed,
     rule,
 )
-from benchmarks.result import Options, Result
+from benchmarks.result import Options, Result, per_seed
 
 
 def run(options: Options, design: Design | None = None) -> Result:

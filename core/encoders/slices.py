@@ -14,7 +14,6 @@ from core.errors import ConfigError, DataError
 from core.nn import MeanPool, Pooling, SelfAttention, SinCosPositions, using_kind
 from core.types import Encoded, ModalityInput, Tokens
 
-
 PICTURES, SLICES = 0, 1  # kinds of input, for layers that keep statistics of each
 
 

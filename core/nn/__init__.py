@@ -5,8 +5,8 @@ from core.nn.block import DropPath, FeedForward, TransformerBlock, blocks, init_
 from core.nn.norm import group_norm
 from core.nn.patch import ConvStem, PatchEmbed
 from core.nn.pooling import AttentionPool, ClsPool, LastPool, MaxPool, MeanMaxPool, MeanPool, Pooling
-from core.nn.statistics import BatchNormPerKind, using_kind
 from core.nn.positions import LearnedPositions, Positions, SinCosPositions, sincos
+from core.nn.statistics import BatchNormPerKind, using_kind
 
 __all__ = [
     "AttentionPool",

@@ -14,27 +14,28 @@ from torch.nn import functional as F
 
 
 class BatchNormPerKind(nn.Module):
-    """Batch norm (Ioffe and Szegedy 2015) with running statistics for each of K kinds (domain-specific batch norm, Chang
-    et al. 2019, with shared scale and shift). (V, C, H, W) -> the same.
+    """Batch norm (Ioffe and Szegedy 2015) with running statistics, (K, C), for each of K kinds of input.
+
+    The domain-specific batch norm of Chang et al. 2019, with shared scale and shift. (V, C, H, W) -> the same.
 
     An encoder that serves pictures and slices of volumes sees two distributions; one set of running statistics would
     fit neither in evaluation. `kind` is chosen by `using_kind`. A batch of one cell per channel is normalised by the
     running statistics.
     """
 
-    running_mean_KC: Tensor
-    running_var_KC: Tensor
+    running_means: Tensor
+    running_vars: Tensor
 
     def __init__(self, *, channels: int, kinds: int = 2, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
         self.momentum, self.eps, self.kind = momentum, eps, 0
         self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
-        self.register_buffer("running_mean_KC", torch.zeros(kinds, channels))
-        self.register_buffer("running_var_KC", torch.ones(kinds, channels))
+        self.register_buffer("running_means", torch.zeros(kinds, channels))
+        self.register_buffer("running_vars", torch.ones(kinds, channels))
 
     def forward(self, x_VCHW: Tensor) -> Tensor:
         measured = self.training and x_VCHW.numel() > x_VCHW.shape[1]
-        mean_C, var_C = self.running_mean_KC[self.kind], self.running_var_KC[self.kind]
+        mean_C, var_C = self.running_means[self.kind], self.running_vars[self.kind]
         return F.batch_norm(x_VCHW, mean_C, var_C, self.weight, self.bias, measured, self.momentum, self.eps)
 
 

@@ -28,7 +28,8 @@ WIDE_WINDOW = (0.0, 2000.0)  # HU: all of a chest, for a CT slice shown as a pic
 class RadiographProcessor(Processor):
     """Channels in [0, 1] of one picture: made to fit `size` without distortion, centred, black around.
 
-    channels: 1, or several equal ones for an encoder that also reads colour or CT windows. rotate: largest random angle in degrees; shift,
+    channels: 1, or several equal ones for an encoder that also
+    reads colour or CT windows. rotate: largest random angle in degrees; shift,
     scale: as a share of the picture; contrast, noise: relative and absolute. Nothing is mirrored.
     Takes files, Radiographs, 2D arrays in [0, 1], and scans of one slice (CT through a wide window, others by
     percentiles). The sample keeps `x` (H, W) as float16. Resizing averages what it shrinks (antialiased).
