@@ -20,6 +20,7 @@ from benchmarks.medical.shapes import SHAPES, Pictures, pictures
 from benchmarks.result import Comparison, Options, Result, per_seed
 from core.config.schema import OptimSettings
 from core.data.text import TextProcessor
+from core.errors import ConfigError
 from core.evaluation import retrieval_scores
 from core.training.features import Features
 from core.training.setup import build_model, build_objective
@@ -39,8 +40,8 @@ SOURCE = "colliding captions as in RadCLIP (Lu et al. 2024) and UniMed-CLIP (Kha
 NOTE = (
     "Copies of a caption have one and the same vector here, as the text encoder has no dropout. One-hot and "
     "multi-positive targets then have equal losses and equal gradients: over the copies of a caption, the sum of "
-    "one-hot terms is the sum of multi-positive terms. What differs between these two arms grew from rounding alone, and shows "
-    "how far apart two runs of the same method come to lie."
+    "one-hot terms is the sum of multi-positive terms. What differs between these two arms grew from rounding alone, "
+    "and shows how far apart two runs of the same method come to lie."
 )
 
 
@@ -135,9 +136,14 @@ def class_retrieval(found: Features) -> dict[str, float]:
 
 
 def galleries(kind_N: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Row numbers (galleries, rows), disjoint, with `PER_CLASS` rows of each class in every gallery."""
+    """Row numbers (galleries, rows), disjoint, with `PER_CLASS` rows of each class in every gallery.
+
+    Raises ConfigError when there are too few rows for one.
+    """
     of_class = [np.flatnonzero(kind_N == c) for c in np.unique(kind_N)]
     count = min(len(rows) for rows in of_class) // PER_CLASS
+    if count == 0:
+        raise ConfigError(f"test_rows: {len(kind_N)} rows hold no gallery of {PER_CLASS} per class; give more")
     parts = [rows[: count * PER_CLASS].reshape(count, PER_CLASS) for rows in of_class]
     return np.concatenate(parts, axis=1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -33,6 +34,11 @@ def build_once(folder: Path, build: Callable[[Path], None], *, version: str, abo
     folder = Path(folder)
     if _is_current(folder, version):
         return folder
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself asks it
+        raise DataError(
+            f"{folder}: a process that helps to build it ran your script from the start; put the script's own calls "
+            "below `if __name__ == '__main__':`"
+        )
     with _locked(folder):
         if _is_current(folder, version):  # built while we waited
             return folder

@@ -22,7 +22,8 @@ from core.data.layout import SPLITS, Layout
 from core.data.processor import Processor
 from core.data.sampler import StepSampler
 from core.data.store import SampleStore
-from core.errors import DataError
+from core.data.text import TextProcessor
+from core.errors import ConfigError, DataError, nearest
 from core.types import Batch
 
 Progress = Callable[[str, int, int], None]  # (what, done, of)
@@ -59,7 +60,18 @@ class DataModule:
         """Fit what learns from data (tokenizers) on the training split."""
         train = self.layouts["train"]
         for modality, processor in self.processors.items():
-            processor.fit(r.sources[modality] for r in train if modality in r.sources)
+            if not processor.of:
+                processor.fit(r.sources[modality] for r in train if modality in r.sources)
+        for modality, processor in self.processors.items():
+            if processor.of not in {"", *self.processors}:
+                raise ConfigError(
+                    f"data.processors.{modality}: `of` is '{processor.of}'{nearest(processor.of, self.processors)}"
+                )
+            if processor.of and isinstance(processor, TextProcessor):
+                owner = self.processors[processor.of]
+                if not isinstance(owner, TextProcessor):
+                    raise ConfigError(f"data.processors.{modality}: '{processor.of}' has no vocabulary to share")
+                processor.adopt(owner)
 
     def prepare(self, splits: Iterable[str], *, bad_csv: Path, progress: Progress | None = None) -> None:
         """Fill the cache for `splits` and set unreadable records aside. Raises DataError by the bad-record policy."""

@@ -73,7 +73,7 @@ class RecordDataset(Dataset[dict[str, Any]]):
         """The record's modalities as their processors make them, from the store where it has them."""
         inputs = {}
         for modality, processor in self.processors.items():
-            source = record.sources.get(modality)
+            source = record.sources.get(processor.of or modality)
             if source is None:
                 continue
 
@@ -100,7 +100,7 @@ class RecordDataset(Dataset[dict[str, Any]]):
 
     def _keys(self, record: Record) -> Iterator[str]:
         for modality, processor in self.processors.items():
-            source = record.sources.get(modality)
+            source = record.sources.get(processor.of or modality)
             if source is not None and not isinstance(source, str):
                 yield sample_key(processor.fingerprint(), source, root=self.layout.root)
         if self.mask_of in self.processors and self.mask_of in record.sources:

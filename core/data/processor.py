@@ -31,6 +31,7 @@ class Processor(ABC):
 
     modality_kind: ClassVar[Literal["image", "volume", "text"]]
     version: ClassVar[int] = 1
+    of: str = ""  # the modality whose source this one reads too (a part of a text, another view); empty: its own
     not_in_load: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod

@@ -87,17 +87,19 @@ class TextProcessor(Processor):
     load(source): a str is the text itself, a Path a UTF-8 file. The sample holds `ids` (T,) int32, `word_ids` (T,)
     int32 (-1 for specials), `dropped` () int32, the tokens cut off to keep T <= max_length, and `text_id` () int64.
     collate: x (V, T) int64 padded to the longest, mask (V, T), extra `word_ids` (V, T), `dropped` (V,), `text_id` (V,).
+    of: modality whose source and vocabulary it shares, for a part of a text that is a modality of its own.
     vocab_size and min_frequency matter to `fit` alone; `vocabulary` is the number of ids the model has to embed.
     """
 
     modality_kind: ClassVar[Literal["image", "volume", "text"]] = "text"
     not_in_load: ClassVar[frozenset[str]] = frozenset({"vocab_size", "min_frequency"})  # told by the vocabulary itself
 
-    def __init__(self, *, vocab_size: int = 8192, max_length: int = 128, min_frequency: int = 2) -> None:
+    def __init__(self, *, vocab_size: int = 8192, max_length: int = 128, min_frequency: int = 2, of: str = "") -> None:
         if max_length < 3:
             raise ConfigError(f"max_length: is {max_length}; [CLS], [SEP] and one token need 3")
         check_vocab_size(vocab_size)
         self.vocab_size, self.max_length, self.min_frequency = vocab_size, max_length, min_frequency
+        self.of = of
         self._tokenizer: Tokenizer | None = None
 
     @property
@@ -113,11 +115,22 @@ class TextProcessor(Processor):
 
     def fit(self, sources: Iterable[Any]) -> None:
         """Train the tokenizer on the texts behind `sources`."""
-        texts = (self.text(source) for source in sources)
+        texts = (text for text in map(self._text_or_none, sources) if text is not None)
         self._tokenizer = train_tokenizer(texts, vocab_size=self.vocab_size, min_frequency=self.min_frequency)
+
+    def _text_or_none(self, source: Any) -> str | None:
+        """The text, or None for a file that cannot be read: `load` will name it, and the bad-record policy decides."""
+        try:
+            return self.text(source)
+        except DataError:
+            return None
 
     def _learned(self) -> str:
         return "" if self._tokenizer is None else hashlib.sha256(self._tokenizer.to_str().encode()).hexdigest()
+
+    def adopt(self, other: TextProcessor) -> None:
+        """Use the vocabulary of `other`, so that one encoder can read both."""
+        self._tokenizer = other.tokenizer
 
     def text(self, source: str | Path) -> str:
         """The text behind a source, as it is tokenised. Raises DataError for a file that is not UTF-8 text."""

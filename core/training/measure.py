@@ -95,11 +95,12 @@ def measure(
     if settings.image and result.image != settings.image:
         result.notes.append(f"no held-out record has '{settings.image}'; headline figures are about '{result.image}'")
     common = {"n_bootstrap": settings.bootstrap, "seed": seed}
+    kinds = {name: processor.modality_kind for name, processor in data.processors.items()}
     if settings.retrieval:
-        _retrieval(result, split, common)
+        _retrieval(result, kinds, split, common)
     if settings.zero_shot and settings.prompts and result.text:
         tell("zero-shot labels")
-        _zero_shot(result, model, data.processors[result.text], settings.prompts, compute, scale, split, common)
+        _zero_shot(result, model, data.processors[result.text], kinds, settings.prompts, compute, scale, split, common)
     if settings.probe is not None:
         _probes(result, model, data, settings, compute, split, common, tell, untrained)
     return result
@@ -126,9 +127,9 @@ def validation(
     return values | {f"space/{k}": v for k, v in alignment_figures(a, b).items()}
 
 
-def _retrieval(result: Measured, split: str, common: dict[str, Any]) -> None:
+def _retrieval(result: Measured, kinds: Mapping[str, str], split: str, common: dict[str, Any]) -> None:
     found, text = result.features, result.text
-    others = [m for m in found.rows if m != text]
+    others = [m for m in found.rows if kinds[m] != "text"]
     if text not in found.rows or not others:
         result.notes.append("retrieval: the split holds no image-text pairs")
         return
@@ -157,6 +158,7 @@ def _zero_shot(
     result: Measured,
     model: DualEncoder,
     processor: Processor,
+    kinds: Mapping[str, str],
     prompts: Mapping[str, Mapping[str, list[str]]],
     compute: Compute,
     scale: float,
@@ -176,7 +178,7 @@ def _zero_shot(
     }
     columns = [found.label_names.index(name) for name in pairs]
     for modality in found.rows:
-        if modality == result.text:
+        if kinds[modality] == "text":
             continue
         rows = found.rows[modality]
         labels = found.labels[np.ix_(rows, np.array(columns))]
@@ -216,7 +218,8 @@ def _probes(
     assert probe is not None
     image = result.image
     train_split, at_train = data.layouts["train"], data.indices.get("train", [])
-    if not any(image in train_split.record(index).sources for index in at_train):
+    source = data.processors[image].of or image
+    if not any(source in train_split.record(index).sources for index in at_train):
         result.notes.append(f"probes: the training split holds no {image}")
         return
     if image not in result.features.rows or not _both_classes(result.features.labels[result.features.rows[image]]):

@@ -41,8 +41,8 @@ def run(request: Request) -> None:
     request = replace(request, tree=setup.resolved(config))
     model = setup.build_model(config.model, config.seed)
     objective = setup.build_objective(config.objectives, config.seed)
-    nodes = {m: node for m, node in config.data.processors.items() if m in model.reads}
-    processors = setup.build_processors(nodes)
+    processors = setup.read_by(model, setup.build_processors(config.data.processors))
+    nodes = {modality: config.data.processors[modality] for modality in processors}
     setup.check_parts(model, objective, processors)
     check_headline(model, processors, config.evaluation)
     folder = RunFolder.of(request, config.run_dir)

@@ -101,6 +101,12 @@ def build_processors(nodes: Mapping[str, Tree]) -> dict[str, Processor]:
     return {modality: build(node) for modality, node in nodes.items()}
 
 
+def read_by(model: DualEncoder, processors: Mapping[str, Processor]) -> dict[str, Processor]:
+    """The processors of the modalities that a model reads, and of those whose sources these share: no other is read."""
+    needed = set(model.reads) | {p.of for m, p in processors.items() if m in model.reads}
+    return {modality: processor for modality, processor in processors.items() if modality in needed}
+
+
 def build_model(node: Tree, seed: int) -> DualEncoder:
     """The model with weights that depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
 from core.data.built import build_once, cache_root
-from core.errors import ConfigError, nearest
+from core.errors import ConfigError, DataError, nearest
 from domains.medical.data.ct_rate import CTRate
 
-STUDIES = {"train": 800, "val": 100, "test": 200}
+STUDIES = {"train": 1000, "val": 100, "test": 200}
 FEW = 8  # starting processes takes as long as simulating so many
 
 
@@ -66,7 +67,13 @@ def build(studies: Mapping[str, int], *, seed: int, folder: Path | None = None, 
 
     def write(empty: Path) -> None:
         with _progress(sum(studies.values())) as tick:
-            write_dataset(empty, studies=dict(studies), seed=seed, workers=processes, progress=tick)
+            try:
+                write_dataset(empty, studies=dict(studies), seed=seed, workers=processes, progress=tick)
+            except BrokenProcessPool as err:
+                raise DataError(
+                    f"{target}: a process that simulates studies died (out of memory, or a script without "
+                    "`if __name__ == '__main__':`); nothing was written, start again"
+                ) from err
 
     return build_once(target, write, version=version, about=about)
 

@@ -28,8 +28,9 @@ class ReportProcessor(TextProcessor):
         max_length: int = 128,
         min_frequency: int = 2,
         sections: tuple[str, ...] = ("findings", "impression"),
+        of: str = "",
     ) -> None:
-        super().__init__(vocab_size=vocab_size, max_length=max_length, min_frequency=min_frequency)
+        super().__init__(vocab_size=vocab_size, max_length=max_length, min_frequency=min_frequency, of=of)
         self.sections = tuple(sections)
 
     def text(self, source: str | Path) -> str:
@@ -58,8 +59,11 @@ class SentenceReportProcessor(ReportProcessor):
         min_frequency: int = 2,
         sections: tuple[str, ...] = ("findings", "impression"),
         most: int = 1,
+        of: str = "",
     ) -> None:
-        super().__init__(vocab_size=vocab_size, max_length=max_length, min_frequency=min_frequency, sections=sections)
+        super().__init__(
+            vocab_size=vocab_size, max_length=max_length, min_frequency=min_frequency, sections=sections, of=of
+        )
         if most < 1:
             raise ConfigError(f"most: is {most}; a step sees at least one sentence")
         self.most = most
