@@ -84,7 +84,7 @@ def test_finished_runs_are_not_repeated_and_others_are_refused(tmp_path):
 
 def test_a_stopped_run_is_resumed(tmp_path):
     folder = tmp_path / "seed0"
-    with pytest.raises(DataError, match=r"ended with exit code 3; its last lines .*\n.*last line"):
+    with pytest.raises(DataError, match=r"ended with exit code 3; its last lines .*\n.*\nlast line"):
         run_command("medical", "pretrain", ["--seed", "0"], folder, start=Stand(dict, code=3))
     stand = Stand(lambda values: {"steps": 2})
     assert run_command("medical", "pretrain", ["--seed", "0"], folder, start=stand) == {"steps": 2}

@@ -41,13 +41,13 @@ def test_the_shape_lies_in_its_quarter(clean):
 def test_shapes_differ_in_area_as_their_formulas_say(clean):
     # radius and contrast are drawn independently of the shape: mean brightness over background orders the areas
     area = {"disk": np.pi * 0.85, "ring": np.pi * 0.7, "square": 1.6**2, "diamond": 2 * 1.1**2, "bar": 2.3 * 0.7}
-    many = pictures(3200, seed=0, noise=0.0)
+    many = pictures(1280, seed=0, noise=0.0)
     names = list(SHAPES)
     mean = {n: float((many.images[many.shape == names.index(n)]).mean()) for n in area}
     # E[contrast] E[r^2] / 32^2 with contrast in U(0.5, 1) and r in U(5, 7)
     unit = 0.75 * (5**2 + 5 * 7 + 7**2) / 3 / SIDE**2
     for name, size in area.items():
-        assert mean[name] == pytest.approx(size * unit, rel=0.1), name
+        assert mean[name] == pytest.approx(size * unit, rel=0.15), name
 
 
 def test_the_seed_is_the_set():
@@ -66,8 +66,8 @@ def test_waves_hold_little_power_above_five_cycles():
 
 
 def test_classes_of_waves_share_their_mean_image():
-    found = waves(4000, seed=0)
-    assert np.bincount(found.kind).tolist() == [500] * len(NAMES)
+    found = waves(1600, seed=0)
+    assert np.bincount(found.kind).tolist() == [200] * len(NAMES)
     means = np.stack([found.images[found.kind == k].mean(axis=0) for k in range(len(NAMES))])
-    # deviation of a pixel is about 0.9, of a mean of 500 about 0.04; no pixel strays by 5 of these
-    assert np.abs(means).max() < 0.2
+    # deviation of a pixel is about 0.9, of a mean of 200 about 0.06; no pixel strays by 5 of these
+    assert np.abs(means).max() < 0.32

@@ -90,7 +90,7 @@ def test_a_rotation_turns_by_its_angle_on_pictures_that_are_not_square():
 
 
 def test_settings_that_cannot_work_are_named():
-    with pytest.raises(ConfigError, match="channels: is 2"):
-        RadiographProcessor(channels=2)
+    with pytest.raises(ConfigError, match="channels: is 0"):
+        RadiographProcessor(channels=0)
     with pytest.raises(ConfigError, match=r"size: is \(0, 5\)"):
         RadiographProcessor(size=(0, 5))

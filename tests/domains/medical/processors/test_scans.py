@@ -234,3 +234,36 @@ def test_importing_monai_leaves_the_warning_handler_alone():
     before = warnings.showwarning
     CTProcessor(size=(8, 16, 16)).load(Volume(body(), AFFINE, "HU"))
     assert warnings.showwarning is before
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_scores_come_back_on_the_grid_of_the_file_with_smooth_borders(tmp_path, order):
+    """Scores that are linear in space are interpolated exactly, where nearest labels show the thick model slices."""
+    shape, affine = (40, 36, 30), np.diag([-1.0, -1.0, 1.0, 1.0])
+    x, y, z = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
+    plane = (10 * (x + y + 2 * z) - 655).transpose(order)
+    turn = np.eye(4)[[*order, 3]].T
+    path = tmp_path / "scan.nii.gz"
+    write_nifti(path, plane.astype(np.float32), affine @ turn)
+    processor = CTProcessor(size=(6, 20, 20))
+    score = processor.load(path)["x"].astype(np.float32)
+    smooth = processor.labels_to_source(np.stack([-score, score]), path)
+    nearest = processor.labels_to_source((score > 0).astype(np.int16), path)
+    inner = (slice(4, -4),) * 3  # beyond the outermost centres of the grid there is nothing to interpolate
+    wrong, wrong_nearest = ((found != (plane > 0))[inner].mean() for found in (smooth, nearest))
+    assert smooth.shape == nearest.shape == plane.shape
+    assert wrong < 0.001
+    assert wrong_nearest > 0.02
+    processor.write_labels(smooth, path, tmp_path / f"out{processor.label_suffix}")
+    back, spacing = processor.read_labels(tmp_path / "out.nii.gz")
+    np.testing.assert_array_equal(back, smooth)
+    np.testing.assert_allclose(read_labels(tmp_path / "out.nii.gz").affine, affine @ turn)
+    assert spacing == (1.0, 1.0, 1.0)
+
+
+def test_scores_of_another_grid_and_labels_of_another_scan_are_refused(scan_file, tmp_path):
+    processor = CTProcessor(size=(8, 16, 16))
+    with pytest.raises(DataError, match=r"scores have shape \(8, 8, 8\), the model grid of this scan is \(8, 16, 16\)"):
+        processor.labels_to_source(np.zeros((2, 8, 8, 8), np.float32), scan_file)
+    with pytest.raises(DataError, match=r"labels have shape \(2, 2, 2\), the scan has \(30, 28, 10\)"):
+        processor.write_labels(np.zeros((2, 2, 2), np.uint8), scan_file, tmp_path / "x.nii.gz")
