@@ -22,11 +22,12 @@ from core.training import cli
 from domains.medical import layout_class, load_encoder
 
 STUDIES = {"train": 12, "val": 6, "test": 8}
+DEFAULT = "radclip"
 CONFIGS = Path(core.__file__).parents[1] / "configs" / "medical"
 PRETRAIN = sorted(p.stem for p in (CONFIGS / "pretrain").glob("[!_]*.yaml"))
 FINETUNE = sorted(p.stem for p in (CONFIGS / "finetune").glob("[!_]*.yaml"))
 DATA = ["--data.layout_args", json.dumps({"studies": STUDIES}), "--data.prepare_workers", 0, "--data.batch_size", 4]
-BRIEF = ["--trainer.max_steps", 2, "--trainer.log_every", 1, "--trainer.threads", 2, "--trainer.precision", 32]
+BRIEF = ["--trainer.max_steps", 2, "--trainer.log_every", 1, "--trainer.threads", 1, "--trainer.precision", 32]
 SMALL = [
     "--data.processors.ct.size", "[4, 32, 32]", "--evaluation.bootstrap", 10, "--evaluation.gallery", 2,
     "--evaluation.probe.seeds", 1, "--evaluation.probe.fractions", "[0.1, 1.0]", "--evaluation.probe.neighbours", 3,
@@ -57,7 +58,9 @@ def pretrained(tmp_path_factory, studies):
     def run(system: str) -> Path:
         if system not in runs:
             runs[system] = folder / system
-            assert main("pretrain", "--config", system, "--run_dir", runs[system], *DATA, *BRIEF, *SMALL) == 0
+            baseline = ["--evaluation.untrained_baseline", system == DEFAULT]
+            argv = ["--config", system, "--run_dir", runs[system], *DATA, *BRIEF, *SMALL, *baseline]
+            assert main("pretrain", *argv) == 0
         return runs[system]
 
     return run
@@ -82,7 +85,8 @@ def test_every_pretraining_system_runs_and_leaves_a_model(system, pretrained):
 
 
 def test_the_default_system_measures_what_the_summary_promises(pretrained):
-    found = summary(pretrained(cli.domain_info("medical")["default"]["pretrain"]))
+    assert cli.domain_info("medical")["default"]["pretrain"] == DEFAULT
+    found = summary(pretrained(DEFAULT))
     for name in ("test/retrieval/image_to_text/R@5", "test/retrieval/text_to_image/R@5", "test/zero_shot/macro_auroc",
                  "test/probe_10pct/macro_auroc", "test/probe_10pct_untrained/macro_auroc", "wall_s", "train_wall_s",
                  "peak_rss_mb", "samples_per_s", "steps", "parameters"):  # fmt: skip
@@ -99,7 +103,7 @@ def test_every_yaml_says_at_its_top_what_it_is(path):
 @pytest.mark.parametrize("task", FINETUNE)
 def test_every_finetuning_runs_from_the_pretrained_encoder(task, pretrained, studies, tmp_path):
     run = tmp_path / "tuned"
-    argv = ["--config", task, "--from_run", pretrained("radclip"), "--run_dir", run, *DATA, *BRIEF, "--bootstrap", 10]
+    argv = ["--config", task, "--from_run", pretrained(DEFAULT), "--run_dir", run, *DATA, *BRIEF, "--bootstrap", 10]
     assert main("finetune", *argv, "--trainer.validate_every", 1) == 0
     found = summary(run)
     assert found["steps"] == 2
@@ -119,9 +123,9 @@ def test_every_finetuning_runs_from_the_pretrained_encoder(task, pretrained, stu
 
 
 def test_evaluate_reads_a_run_and_repeats_its_figures(pretrained, tmp_path):
-    run = pretrained("radclip")
-    argv = ["--model", run, "--run_dir", tmp_path / "again", *DATA, "--trainer.threads", 2, "--trainer.precision", 32]
-    assert main("evaluate", *argv, *SMALL[2:]) == 0
+    run = pretrained(DEFAULT)
+    argv = ["--model", run, "--run_dir", tmp_path / "again", *DATA, *BRIEF[4:]]
+    assert main("evaluate", *argv, *SMALL[2:], "--evaluation.untrained_baseline", False) == 0
     first, again = summary(run), summary(tmp_path / "again")
     for name in ("test/retrieval/image_to_text/R@5", "test/retrieval/text_to_image/R@5", "test/zero_shot/macro_auroc",
                  "test/probe_10pct/macro_auroc"):  # fmt: skip
@@ -129,7 +133,7 @@ def test_evaluate_reads_a_run_and_repeats_its_figures(pretrained, tmp_path):
 
 
 def test_embed_and_encode_give_the_same_vectors_for_files_arrays_and_lists(pretrained, studies, tmp_path):
-    run = pretrained("radclip")
+    run = pretrained(DEFAULT)
     scans = [studies.record(i).sources["ct"] for i in range(3)]
     folder = tmp_path / "inbox"
     folder.mkdir()
@@ -203,7 +207,7 @@ def test_the_same_command_pretrains_on_a_folder_of_ones_own(tmp_path):
     ("ruin", "fault"),
     [
         (lambda root: (root / "data.csv").write_text("name,report\na.png,x\n"), "column"),
-        (lambda root: (root / "data.csv").write_text("file,report\n"), "empty"),
+        (lambda root: (root / "data.csv").write_text("file,report\n"), "no rows"),
         (lambda root: (root / "data.csv").unlink(), "data.csv"),
         (lambda root: [p.unlink() for p in root.glob("*.png")], "none of the files it names exists"),
         (lambda root: [p.write_bytes(b"x") for p in root.glob("*.png")], "cannot be used, more than the share"),
