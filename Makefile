@@ -25,7 +25,7 @@ lint: $(VENV)/.dev
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("Heptad needs Python 3.11 or newer: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -f $(BIN)/python; exit 1; }
 
 $(VENV)/.medical: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing the medical domain into $(VENV) (some minutes, a few GB)"

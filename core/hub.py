@@ -22,7 +22,7 @@ from core.config.build import build
 from core.config.check import FaultFinder, is_node
 from core.data.processor import Processor
 from core.errors import CheckpointError, ConfigError, DataError, HeptadError, nearest
-from core.files import MANIFEST, atomic_folder, verify_manifest
+from core.files import MANIFEST, atomic_folder, fsync, verify_manifest
 from core.models.dual_encoder import DualEncoder
 from core.weights import owned
 
@@ -80,6 +80,7 @@ class SavedModel:
         if folder.exists():  # the old one goes when the new one is durable
             shutil.rmtree(folder)
         fresh.rename(folder)
+        fsync(folder.parent)
         return folder
 
     @classmethod

@@ -207,7 +207,7 @@ def test_the_same_command_pretrains_on_a_folder_of_ones_own(tmp_path):
     ("ruin", "fault"),
     [
         (lambda root: (root / "data.csv").write_text("name,report\na.png,x\n"), "column"),
-        (lambda root: (root / "data.csv").write_text("file,report\n"), "no rows"),
+        (lambda root: (root / "data.csv").write_text("file,report\n"), "the table has a header and no rows"),
         (lambda root: (root / "data.csv").unlink(), "data.csv"),
         (lambda root: [p.unlink() for p in root.glob("*.png")], "none of the files it names exists"),
         (lambda root: [p.write_bytes(b"x") for p in root.glob("*.png")], "cannot be used, more than the share"),
