@@ -45,8 +45,8 @@ def test_a_pretraining_run_leaves_what_is_promised(pretrained):
                  "model/model.safetensors", "model/processors/words/tokenizer.json"):  # fmt: skip
         assert (pretrained / name).stat().st_size > 0, name
     summary = json.loads((pretrained / "summary.json").read_text())
-    for name in ("test/retrieval/image_to_text/R@5", "test/retrieval/text_to_image/R@5", "test/probe_100pct/macro_auroc",
-                 "test/probe_100pct_untrained/macro_auroc", "wall_s", "train_wall_s", "peak_rss_mb", "samples_per_s",
+    for name in ("test/retrieval/image_to_text/R@5", "test/retrieval/text_to_image/R@5",
+                 "test/probe_100pct/macro_auroc", "test/probe_100pct_untrained/macro_auroc", "wall_s", "train_wall_s", "peak_rss_mb", "samples_per_s",
                  "steps", "parameters", "records/train", "data_simulated"):  # fmt: skip
         assert isinstance(summary[name], (int, float)), name
         assert math.isfinite(summary[name])
@@ -140,7 +140,7 @@ def test_finetune_on_words_uses_the_saved_tokenizer_and_trains_one_without_a_run
         (["--modality", "pictur"], "has no 'pictur'; did you mean 'picture'?"),
         (["--task.class_path", "core.training.tasks.Clasification"], "did you mean 'Classification'?"),
         (["--data.processors.words.max_length", "9"], "fine-tuning reads 'picture' alone, not 'words'"),
-        (["--data.processors.picture.gian", "2"], "data.processors.picture.init_args.gian: PictureProcessor has no such"),
+        (["--data.processors.picture.gian", "2"], "picture.init_args.gian: PictureProcessor has no such"),
         (["--label_fraction", "0"], "label_fraction: is 0; should be greater than 0"),
         (["--task.class_path", "core.training.tasks.Segmentation", "--task.groups", "{organs: {liver: [6]}}"],
          "task.groups: no training record has masks 'organs'"),
