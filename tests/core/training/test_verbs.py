@@ -46,7 +46,8 @@ def test_a_pretraining_run_leaves_what_is_promised(pretrained):
         assert (pretrained / name).stat().st_size > 0, name
     summary = json.loads((pretrained / "summary.json").read_text())
     for name in ("test/retrieval/image_to_text/R@5", "test/retrieval/text_to_image/R@5",
-                 "test/probe_100pct/macro_auroc", "test/probe_100pct_untrained/macro_auroc", "wall_s", "train_wall_s", "peak_rss_mb", "samples_per_s",
+                 "test/probe_100pct/macro_auroc",
+                 "test/probe_100pct_untrained/macro_auroc", "wall_s", "train_wall_s", "peak_rss_mb", "samples_per_s",
                  "steps", "parameters", "records/train", "data_simulated"):  # fmt: skip
         assert isinstance(summary[name], (int, float)), name
         assert math.isfinite(summary[name])
