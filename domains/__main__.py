@@ -1,11 +1,11 @@
 """`python -m domains`: domains, verbs and systems, read from the configs."""
 
 from core.config.schema import VERBS
-from core.training.cli import CONFIGS, domain_info, systems
+from core.training.cli import CONFIGS, domain_info, guarded, systems
 
 
-def main() -> int:
-    """Print the listing."""
+def listing() -> None:
+    """Print every domain with its verbs and systems."""
     for path in sorted(CONFIGS.glob("*/domain.yaml")):
         domain = path.parent.name
         about = domain_info(domain)
@@ -16,8 +16,7 @@ def main() -> int:
             for name, text in systems(domain, verb).items():
                 print(f"    {'--config ' + name:<26} {'(default) ' if name == default else ''}{text}")
         print()
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(guarded(listing))

@@ -14,7 +14,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,21 @@ class Request:
 
 
 def main(domain: str, verb: str, argv: Sequence[str] | None = None) -> int:
-    """Run a verb; returns the exit code. A user's mistake is one message on stderr, a bug is a traceback."""
-    try:
+    """Run a verb; returns the exit code."""
+
+    def work() -> None:
         request = read(domain, verb, list(sys.argv[1:] if argv is None else argv))
-        if request is None:
-            return 0
-        runner = importlib.import_module(f"core.training.{verb}")
-        runner.run(request)
+        if request is not None:
+            importlib.import_module(f"core.training.{verb}").run(request)
+
+    return guarded(work)
+
+
+def guarded(work: Callable[[], None]) -> int:
+    """Exit code of `work`. A user's mistake or a full disk is one message on stderr, a bug is a traceback."""
+    try:
+        work()
+        sys.stdout.flush()
     except HeptadError as err:
         print(f"\nerror: {err}", file=sys.stderr)
         return EXIT_USAGE if isinstance(err, ConfigError) else EXIT_FAILED
