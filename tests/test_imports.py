@@ -150,3 +150,17 @@ def test_the_real_command_answers_help_and_lists_what_there_is():
         assert f"{domain}: " in done.stdout
         for path in (ROOT / "configs" / domain).glob("*/*.yaml"):
             assert path.name.startswith("_") or f"--config {path.stem}" in done.stdout
+
+
+def test_a_reader_that_leaves_early_is_no_traceback():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "domains"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()  # as `| head -0` would
+    said = process.stderr.read()
+    process.wait(timeout=60)
+    process.stderr.close()
+    assert "Traceback" not in said
+    assert "BrokenPipe" not in said

@@ -259,3 +259,20 @@ build_once(root / "phantom", build, version="1")
     assert [p.wait(timeout=30) for p in both] == [0, 0]
     assert (tmp_path / "builds").read_text() == "xx"  # the killed one, and one of the two
     assert sorted(p for p in os.listdir(tmp_path) if p.endswith(".partial")) == []
+
+
+def test_a_script_without_a_main_guard_is_told_so_and_waits_for_nobody(tmp_path):
+    """Building starts processes that import the script anew; without a guard each would wait for the lock for ever."""
+    script = tmp_path / "naive.py"
+    script.write_text(
+        "from concurrent.futures import ProcessPoolExecutor\nfrom multiprocessing import get_context\n"
+        "from pathlib import Path\nfrom core.data.built import build_once\n"
+        "def build(folder):\n"
+        "    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:\n"
+        "        list(pool.map(abs, [1]))\n"
+        f"build_once(Path({str(tmp_path / 'built')!r}), build, version='1')\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "put the script's own calls below `if __name__ == '__main__':`" in done.stderr
+    assert not (tmp_path / "built").exists()

@@ -14,12 +14,14 @@ from torch.utils.data import DataLoader, Dataset
 from core.config.schema import OptimSettings, TrainerSettings
 from core.data.sampler import StepSampler
 from core.encoders.base import Encoder
+from core.errors import DataError
 from core.models.dual_encoder import DualEncoder
 from core.objectives.base import Objective, Step, Term
 from core.training import checkpoint
 from core.training.callbacks import Checkpoints, Metrics, Throughput, Validate
 from core.training.module import TrainingError, TrainingModule, seed_of
 from core.training.optim import lr_factor, make_optimizer, set_lr
+from core.training.pretrain import loader_faults
 from core.training.run_folder import RunFolder
 from core.types import Batch, Encoded, ModalityInput
 
@@ -303,3 +305,19 @@ def test_decay_and_factors_reach_the_parameters_they_name():
     tower.conv.requires_grad_(False)
     fewer = make_optimizer(module, settings)
     assert sum(len(group["params"]) for group in fewer.param_groups) == len(list(module.parameters())) - 2
+
+
+def test_faults_of_loader_processes_are_one_message_without_tracebacks():
+    wrapped = (
+        "Caught DataError in DataLoader worker process 1.\nOriginal Traceback (most recent call last):\n  File x\n"
+        "core.errors.DataError: a.npy: not a readable picture\n"
+    )
+    with pytest.raises(DataError, match=r"^a\.npy: not a readable picture$"), loader_faults(60):
+        raise DataError(wrapped)
+    with pytest.raises(DataError, match=r"^plain$"), loader_faults(60):
+        raise DataError("plain")
+    killed = "DataLoader worker (pid(s) 7) exited unexpectedly"
+    with pytest.raises(DataError, match=r"died or gave nothing for 60 s \(DataLoader worker.*"), loader_faults(60):
+        raise RuntimeError(killed)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"), loader_faults(60):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
