@@ -28,7 +28,7 @@ def start(configs: Path, verb: str, argv: list[str], log: Path, sabotage: tuple[
 
 
 def run(
-    configs: Path, verb: str, argv: list[str], log: Path, sabotage: tuple[Any, ...] = (), timeout: float = 120
+    configs: Path, verb: str, argv: list[str], log: Path, sabotage: tuple[Any, ...] = (), timeout: float = 300
 ) -> int:
     """Exit code of the process; -9 when it was killed."""
     process = start(configs, verb, argv, log, sabotage)

@@ -140,17 +140,18 @@ def segmenter(task, size=(2, 16, 16)):
         return Downstream(Segmenter(encoder=encoder, decoder=decoder), encoder=encoder, modality="x").eval()
 
 
-def test_sliding_windows_agree_with_one_window_where_it_is_large_enough():
+def test_windows_cover_the_volume_and_one_that_is_large_enough_is_the_plain_forward():
     x = ModalityInput(torch.randn(1, 1, 2, 32, 32, generator=torch.Generator().manual_seed(0)))
-    whole = Segmentation(groups=GROUPS, window=(2, 32, 32))
-    tiles = Segmentation(groups=GROUPS, window=(2, 16, 16))
+    whole, tiles = (Segmentation(groups=GROUPS, window=(2, n, n)) for n in (64, 16))
     model = segmenter(whole)
+    with torch.no_grad():
+        plain = {name: part.softmax(1) for name, part in split_groups(model(x), GROUPS).items()}
     one, many = whole.scores(model, x, CPU), tiles.scores(model, x, CPU)
     for name, scores in one.items():
-        assert scores.shape == many[name].shape == (1, len(GROUPS[name]) + 1, 2, 32, 32)
-        torch.testing.assert_close(scores.sum(1), torch.ones(1, 2, 32, 32))
-    labels = whole.predict(model, x, CPU)
-    assert torch.equal(labels["organs"], one["organs"].argmax(1))
+        assert torch.equal(scores, plain[name])
+        assert many[name].shape == scores.shape == (1, len(GROUPS[name]) + 1, 2, 32, 32)
+        torch.testing.assert_close(many[name].sum(1), torch.ones(1, 2, 32, 32))
+    assert torch.equal(whole.predict(model, x, CPU)["organs"], one["organs"].argmax(1))
 
 
 def test_the_term_averages_groups_and_skips_masks_that_a_batch_lacks():
@@ -164,9 +165,9 @@ def test_the_term_averages_groups_and_skips_masks_that_a_batch_lacks():
         return DiceCE(GROUPS)(Step(model=model, batch=batch, index=0, generator=torch.Generator()))
 
     both = values(**masks)
-    assert float(both["loss"]) == pytest.approx((float(both["organs"]) + float(both["lesions"])) / 2, rel=1e-6)
-    assert float(values(organs=masks["organs"])["loss"]) == pytest.approx(float(both["organs"]), rel=1e-6)
-    assert float(values()["loss"]) == 0
+    assert both["loss"].item() == pytest.approx((both["organs"].item() + both["lesions"].item()) / 2, rel=1e-6)
+    assert values(organs=masks["organs"])["loss"].item() == pytest.approx(both["organs"].item(), rel=1e-6)
+    assert values()["loss"].item() == 0
 
 
 @pytest.mark.parametrize(
