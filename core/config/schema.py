@@ -92,6 +92,7 @@ class ProbeSettings(Settings):
 class EvaluationSettings(Settings):
     image: str = Field("", description="modality that stands for the image in headline figures; empty: the first one")
     text: str = Field("", description="text modality; empty: the first text processor")
+    prompts_as: str = Field("", description="text modality that reads the prompts; empty: the one of `text`")
     prompts: dict[str, dict[str, list[str]]] = Field({}, description="label -> {positive: [...], negative: [...]}")
     retrieval: bool = Field(True, description="image <-> text retrieval on the held-out split")
     zero_shot: bool = Field(True, description="zero-shot labels from prompts")

@@ -10,11 +10,14 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from core.data.layout import Layout, Record
-from core.data.processor import Processor
+from core.data.processor import Processor, Sample
 from core.data.store import SampleStore, sample_key
 from core.errors import DataError
 
 Item = tuple[int, int]  # (epoch, position in the data set)
+# Processed texts that a data set keeps: a report takes about 6 KB, so all of them 150 MB in each loader process. The
+# first ones stay: an epoch comes to each text once, so the least recently used would be the one to come again soonest.
+KEPT_TEXTS = 25_000
 
 
 class RecordDataset(Dataset[dict[str, Any]]):
@@ -23,6 +26,8 @@ class RecordDataset(Dataset[dict[str, Any]]):
     An item is a position, or (epoch, position) while training. A sample is a dict: `id`, `group`, `index`, `labels`,
     `inputs` (modality -> arrays); a missing modality is absent. `masks`: names of dense labels to load, mapped
     onto the grid of `mask_of`, the modality they belong to.
+    What a processor makes of a text is kept in memory, so the arrays of text are read-only; processors are not fitted
+    again once samples are read.
     """
 
     def __init__(
@@ -45,6 +50,11 @@ class RecordDataset(Dataset[dict[str, Any]]):
         self.augment = augment
         self.masks = tuple(masks)
         self.mask_of = mask_of
+        self._texts: dict[tuple[str, str], Sample] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the kept texts: a loader process makes its own faster than it unpickles these."""
+        return {**self.__dict__, "_texts": {}}
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -80,7 +90,9 @@ class RecordDataset(Dataset[dict[str, Any]]):
             def compute(processor: Processor = processor, source: Any = source) -> dict[str, np.ndarray]:
                 return processor.load(source)
 
-            if self.store is None or isinstance(source, str):  # text is quicker made than read
+            if isinstance(source, str):  # text is quicker made than read from a store
+                inputs[modality] = self._text(modality, source)
+            elif self.store is None:
                 inputs[modality] = compute()
             else:
                 key = sample_key(processor.fingerprint(), source, root=self.layout.root)
@@ -89,6 +101,17 @@ class RecordDataset(Dataset[dict[str, Any]]):
             if name in record.masks:
                 inputs[self.mask_of] = {**inputs[self.mask_of], f"mask_{name}": self._mask(record, name)}
         return inputs
+
+    def _text(self, modality: str, text: str) -> Sample:
+        """The sample of a text; scans and reconstructions that share a report share it too."""
+        sample = self._texts.get((modality, text))
+        if sample is None:
+            sample = self.processors[modality].load(text)
+            for array in sample.values():
+                array.setflags(write=False)
+            if len(self._texts) < KEPT_TEXTS:
+                self._texts[modality, text] = sample
+        return dict(sample)
 
     def is_stored(self, position: int) -> bool:
         """Whether the store has everything of a record; False when one of its files is missing."""

@@ -3,8 +3,10 @@
 from core.encoders.base import BlockContext, BlockHook, Encoder, SteppableEncoder, require_steps
 from core.encoders.cnn import ConvNet
 from core.encoders.image import ImageTransformer
+from core.encoders.pyramid import SpatialPyramid
 from core.encoders.slices import SlicePooled
 from core.encoders.text import TextTransformer
+from core.encoders.text_conv import TextConvNet
 from core.encoders.volume import VolumeTransformer
 
 __all__ = [
@@ -14,7 +16,9 @@ __all__ = [
     "Encoder",
     "ImageTransformer",
     "SlicePooled",
+    "SpatialPyramid",
     "SteppableEncoder",
+    "TextConvNet",
     "TextTransformer",
     "VolumeTransformer",
     "require_steps",

@@ -4,7 +4,7 @@ from core.nn.attention import CrossAttention, SelfAttention, attend
 from core.nn.block import DropPath, FeedForward, TransformerBlock, blocks, init_transformer
 from core.nn.norm import group_norm
 from core.nn.patch import ConvStem, PatchEmbed
-from core.nn.pooling import AttentionPool, ClsPool, LastPool, MaxPool, MeanMaxPool, MeanPool, Pooling
+from core.nn.pooling import AttentionPool, ClsPool, LastPool, MaxPool, MeanMaxPool, MeanPool, PartsPool, Pooling
 from core.nn.positions import LearnedPositions, Positions, SinCosPositions, sincos
 from core.nn.statistics import BatchNormPerKind, using_kind
 
@@ -21,6 +21,7 @@ __all__ = [
     "MaxPool",
     "MeanMaxPool",
     "MeanPool",
+    "PartsPool",
     "PatchEmbed",
     "Pooling",
     "Positions",

@@ -33,12 +33,12 @@ def _fill(x_BND: Tensor, mask_BN: Tensor | None, value: float) -> Tensor:
 
 
 class MeanPool(Pooling):
-    """Mean over the real tokens, summed in float32."""
+    """Mean over the real tokens, summed in float32 or finer."""
 
     def pool(self, x_BND: Tensor, mask_BN: Tensor | None) -> Tensor:
         if mask_BN is None:
             return x_BND.mean(dim=1)
-        total_BD = _fill(x_BND, mask_BN, 0.0).sum(dim=1, dtype=torch.float32)
+        total_BD = _fill(x_BND, mask_BN, 0.0).sum(dim=1, dtype=torch.promote_types(x_BND.dtype, torch.float32))
         return (total_BD / mask_BN.sum(dim=1, keepdim=True).clamp_min(1)).to(x_BND.dtype)
 
 
@@ -110,3 +110,41 @@ class AttentionPool(Pooling):
         weight_BNH = _fill(weight_BNH, mask_BN, 0.0)  # a row of padding only: uniform weights become zeros
         x_BNHK = x_BND.unflatten(-1, (self.heads, -1))
         return torch.einsum("bnh,bnhk->bhk", weight_BNH.to(x_BND.dtype), x_BNHK).flatten(1)
+
+
+class PartsPool(Pooling):
+    """The sequence cut into `parts` of equal length, the mean of each, and a linear map of all of them to D.
+
+    Keeps apart what lies where along the sequence: the slices of a body run from its base to its top. Starts as the
+    mean over the parts. A part without real tokens counts as the mean of the real ones; for a single token the fresh
+    layer gives that token.
+    """
+
+    def __init__(self, *, width: int, parts: int) -> None:
+        super().__init__()
+        if parts < 1:
+            raise ConfigError(f"PartsPool: parts is {parts}; give a positive count")
+        self.parts = parts
+        self.linear = nn.Linear(parts * width, width)
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.eye(width).repeat(1, parts) / parts)
+            self.linear.bias.zero_()
+
+    def pool(self, x_BND: Tensor, mask_BN: Tensor | None) -> Tensor:
+        share_PN = self._shares(x_BND.shape[1], x_BND)
+        if mask_BN is None:
+            return self.linear(torch.einsum("pn,bnd->bpd", share_PN, x_BND).flatten(1))
+        share_BPN = share_PN * mask_BN[:, None]
+        covered_BP1 = share_BPN.sum(dim=2, keepdim=True)
+        part_BPD = torch.bmm(share_BPN, x_BND) / covered_BP1.clamp_min(1e-6)
+        mean_B1D = (x_BND * mask_BN[..., None]).sum(1, keepdim=True) / mask_BN.sum(1)[:, None, None].clamp_min(1)
+        part_BPD = torch.where(covered_BP1 > 1e-6, part_BPD, mean_B1D)
+        return self.linear(part_BPD.flatten(1)) * mask_BN.any(dim=1, keepdim=True)
+
+    def _shares(self, count: int, like: Tensor) -> Tensor:
+        """(P, N): how much of each token's stretch lies in each part; rows sum to 1."""
+        edge_N = torch.arange(count, device=like.device) / count
+        edge_P = torch.arange(self.parts, device=like.device)[:, None] / self.parts
+        upper = torch.minimum(edge_N + 1 / count, edge_P + 1 / self.parts)
+        overlap_PN = (upper - torch.maximum(edge_N, edge_P)).clamp_min(0)
+        return (overlap_PN * self.parts).to(like.dtype)

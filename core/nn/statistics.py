@@ -16,7 +16,8 @@ from torch.nn import functional as F
 class BatchNormPerKind(nn.Module):
     """Batch norm (Ioffe and Szegedy 2015) with running statistics, (K, C), for each of K kinds of input.
 
-    The domain-specific batch norm of Chang et al. 2019, with shared scale and shift. (V, C, H, W) -> the same.
+    The domain-specific batch norm of Chang et al. 2019, with shared scale and shift, or without (affine False).
+    (V, C, H, W) or (V, C) -> the same.
 
     An encoder that serves pictures and slices of volumes sees two distributions; one set of running statistics would
     fit neither in evaluation. `kind` is chosen by `using_kind`. A batch of one cell per channel is normalised by the
@@ -26,10 +27,13 @@ class BatchNormPerKind(nn.Module):
     running_means: Tensor
     running_vars: Tensor
 
-    def __init__(self, *, channels: int, kinds: int = 2, momentum: float = 0.1, eps: float = 1e-5) -> None:
+    def __init__(
+        self, *, channels: int, kinds: int = 2, momentum: float = 0.1, eps: float = 1e-5, affine: bool = True
+    ) -> None:
         super().__init__()
         self.momentum, self.eps, self.kind = momentum, eps, 0
-        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+        self.weight = nn.Parameter(torch.ones(channels)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
         self.register_buffer("running_means", torch.zeros(kinds, channels))
         self.register_buffer("running_vars", torch.ones(kinds, channels))
 

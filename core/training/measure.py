@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,8 @@ def check_headline(
     """The image and the text modalities of a model. Raises ConfigError when the settings name none of them."""
     texts = [m for m in model.reads if processors[m].modality_kind == "text"]
     images = [m for m in model.reads if processors[m].modality_kind != "text"]
-    for name, given, valid in (("image", s.image, images), ("text", s.text, texts)):
+    asked = (("image", s.image, images), ("text", s.text, texts), ("prompts_as", s.prompts_as, texts))
+    for name, given, valid in asked:
         if given and given not in valid:
             raise ConfigError(f"evaluation.{name}: '{given}' is not among {valid}{nearest(given, valid)}")
     return images, texts
@@ -100,7 +102,9 @@ def measure(
         _retrieval(result, kinds, split, common)
     if settings.zero_shot and settings.prompts and result.text:
         tell("zero-shot labels")
-        _zero_shot(result, model, data.processors[result.text], kinds, settings.prompts, compute, scale, split, common)
+        reader = settings.prompts_as or result.text
+        read = partial(encode_texts, model, reader, data.processors[reader], compute=compute)
+        _zero_shot(result, read, kinds, settings.prompts, scale, split, common)
     if settings.probe is not None:
         _probes(result, model, data, settings, compute, split, common, tell, untrained)
     return result
@@ -156,11 +160,9 @@ def _retrieval(result: Measured, kinds: Mapping[str, str], split: str, common: d
 
 def _zero_shot(
     result: Measured,
-    model: DualEncoder,
-    processor: Processor,
+    read: Callable[[list[str]], torch.Tensor],
     kinds: Mapping[str, str],
     prompts: Mapping[str, Mapping[str, list[str]]],
-    compute: Compute,
     scale: float,
     split: str,
     common: dict[str, Any],
@@ -171,10 +173,7 @@ def _zero_shot(
         result.notes.append("zero-shot: no prompt is about a label of this dataset")
         return
     pairs = {
-        name: PromptPair(
-            *(encode_texts(model, result.text, processor, p[side], compute) for side in ("positive", "negative"))
-        )
-        for name, p in usable.items()
+        name: PromptPair(*(read(list(p[side])) for side in ("positive", "negative"))) for name, p in usable.items()
     }
     columns = [found.label_names.index(name) for name in pairs]
     for modality in found.rows:

@@ -11,6 +11,7 @@ import torch
 
 from core.config.schema import TrainerSettings
 from core.errors import ConfigError
+from core.training.memory import keep_freed_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ def resolve(settings: TrainerSettings, *, threads: int | None = None) -> Compute
         raise ConfigError("trainer.accelerator: cuda was asked for and this torch sees no CUDA device; use auto or cpu")
     threads = settings.threads or threads or _cores()
     torch.set_num_threads(threads)
+    if name == "cpu":
+        keep_freed_memory()
     precision = settings.precision
     if precision == "auto":
         precision = "bf16" if _computes_bf16(name) else "32"

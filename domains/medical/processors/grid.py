@@ -54,6 +54,17 @@ class Axis:
         index = np.floor((np.arange(self.scan_count) - self.first) / self.step + 0.5).astype(int)
         return np.where((index >= 0) & (index < self.count), index, -1)
 
+    def footprints(self) -> tuple[np.ndarray, np.ndarray]:
+        """(count,) first and (count,) last + 1 index of the scan voxels whose centres each grid voxel holds.
+
+        A grid voxel in the scan that holds no centre gets the nearest one; first is -1 and last + 1 is 0 outside.
+        """
+        edges = self.first + self.step * (np.arange(self.count + 1) - 0.5)
+        # A centre on a border belongs to the upper voxel, wherever float noise has put the border.
+        cuts = np.clip(np.ceil(edges - 1e-6), 0, self.scan_count).astype(int)
+        empty, nearest = cuts[:-1] == cuts[1:], self.nearest()
+        return np.where(empty, nearest, cuts[:-1]), np.where(empty, nearest + 1, cuts[1:])
+
     def linear_back(self) -> np.ndarray:
         """(scan_count, count) float32: weights of the two grid voxels around each scan voxel, linear."""
         place = np.clip((np.arange(self.scan_count) - self.first) / self.step, 0, self.count - 1)
@@ -172,6 +183,21 @@ def to_grid(array_ZYX: np.ndarray, grid: Grid, *, air: float) -> np.ndarray:
     return np.ascontiguousarray(x, np.float32)
 
 
+def to_grid_max(array_ZYX: np.ndarray, grid: Grid, *, air: float) -> np.ndarray:
+    """The largest value of a canonical scan in each voxel of the model grid, (S, H, W) in the type of the scan.
+
+    A maximum-intensity projection through slabs as thick as the grid's slices: what is smaller than a voxel of the grid
+    keeps its value, which `to_grid` averages away. Counted are the scan voxels whose centres a grid voxel holds; where
+    there is none, the nearest voxel of the scan; outside the scan it is air.
+    """
+    x = array_ZYX
+    # The axis of the largest stride first: whole planes or lines are compared, and little is left for the slow axes.
+    # Axes that get finer come last, since they make the array larger.
+    for axis in sorted(range(3), key=lambda a: (grid.axes[a].step < 1, -abs(array_ZYX.strides[a]))):
+        x = _max_along(axis, grid.axes[axis], x, air)
+    return np.ascontiguousarray(x)
+
+
 def labels_to_grid(labels_ZYX: np.ndarray, grid: Grid) -> np.ndarray:
     """Labels of a canonical scan on the model grid by nearest neighbour, (S, H, W) int16; -1 outside the scan."""
     return _gather(labels_ZYX, [a.nearest() for a in grid.axes], outside=-1).astype(np.int16)
@@ -221,6 +247,17 @@ def _along(axis: int, weights: np.ndarray, x_ZYX: np.ndarray) -> np.ndarray:
     if axis == 0:
         return (weights @ x_ZYX.reshape(z, -1)).reshape(-1, y, x)
     return np.matmul(weights, x_ZYX) if axis == 1 else (x_ZYX.reshape(-1, x) @ weights.T).reshape(z, y, -1)
+
+
+def _max_along(axis: int, to: Axis, x_ZYX: np.ndarray, air: float) -> np.ndarray:
+    """The maximum over each footprint of one axis; reads the array where it lies, in any memory order."""
+    shape = [to.count if i == axis else n for i, n in enumerate(x_ZYX.shape)]
+    out = np.full_like(x_ZYX, air, shape=shape)
+    lines, made = np.moveaxis(x_ZYX, axis, 0), np.moveaxis(out, axis, 0)
+    for j, (start, stop) in enumerate(zip(*to.footprints(), strict=True)):
+        if start >= 0:
+            np.max(lines[start:stop], axis=0, out=made[j])
+    return out
 
 
 def _interpolated(x: np.ndarray, grid: Grid) -> np.ndarray:

@@ -50,9 +50,9 @@ class ScanProcessor(VolumeProcessor):
     def stored(self, x_SHW: np.ndarray) -> np.ndarray:
         return x_SHW.astype(np.float16)
 
-    def vary_values(self, x_SHW: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def vary_values(self, x_PSHW: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         gain = np.float32(1 + rng.uniform(-self.contrast, self.contrast))
-        return np.clip(super().vary_values(x_SHW * gain, rng), 0, 1)
+        return np.clip(super().vary_values(x_PSHW * gain, rng), 0, 1)
 
     def channels(self, x_VSHW: torch.Tensor) -> torch.Tensor:
         return x_VSHW[:, None].expand(-1, self.repeat, -1, -1, -1).contiguous()

@@ -1,11 +1,13 @@
 """What CT and other scans have in common: the model grid, label maps on it and back, small random variations.
 
-Shape legend: V = samples of a batch, C = channels, S, H, W = slices, rows and columns of the model grid (see `grid.py`
-for how a slice lies), X, Y, Z = the axes of a file.
+Shape legend: V = samples of a batch, P = planes of a sample, C = channels, S, H, W = slices, rows and columns of the
+model grid (see `grid.py` for how a slice lies), X, Y, Z = the axes of a file (in the order Z, Y, X: of the canonical
+scan).
 """
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,12 +43,14 @@ class VolumeProcessor(Processor):
     variations, as a share of the image, relative, and in units of the stored values.
     A sample holds `x` (S, H, W) in the subclass's stored values, `mask` (S,) bool (False: a slice beyond the scan),
     `spacing` (3,) float32 mm, and possibly `mask_<task>` (S, H, W), labels that vary together with the image.
+    `planes` names what shows the scan: `x` first, and further arrays (S, H, W) of stored values that vary with it.
     """
 
     modality_kind: ClassVar[Literal["image", "volume", "text"]] = "volume"
     not_in_load: ClassVar[frozenset[str]] = frozenset({"shift", "scale", "noise"})
     units: ClassVar[Units]  # what values of files mean that cannot say it themselves
     air: ClassVar[float]  # the stored value outside the scan
+    planes: tuple[str, ...] = ("x",)
 
     def __init__(
         self,
@@ -81,6 +85,20 @@ class VolumeProcessor(Processor):
     def channels(self, x_VSHW: torch.Tensor) -> torch.Tensor:
         """(V, C, S, H, W) float32 of stored or varied values."""
 
+    def plane(self, name: str, scan_ZYX: np.ndarray, grid: Grid) -> np.ndarray:
+        """(S, H, W) of one of `planes`, from the values of a canonical scan."""
+        return to_grid(scan_ZYX, grid, air=self.air)
+
+    def plane_channels(self, planes: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """(V, C, S, H, W) float32 of `planes`, each (V, S, H, W); a subclass with further planes says how."""
+        return self.channels(planes["x"])
+
+    def fingerprint(self) -> str:
+        # A further plane is part of what `load` stores; what shows it later is not.
+        plain = super().fingerprint()
+        further = " ".join(self.planes[1:])
+        return hashlib.sha256(f"{plain} {further}".encode()).hexdigest()[:32] if further else plain
+
     def volume(self, source: Any) -> Volume:
         """The scan behind a source (see `domains.medical.io.read`); one picture counts as a scan of one slice."""
         found = read(source, units=self.units)
@@ -96,10 +114,9 @@ class VolumeProcessor(Processor):
             scan = canonical(volume.changed(self.values(volume), "values"))
         except DataError as err:
             raise _named(err, source) from err
-        grid = self.grid(scan)
-        x_SHW = to_grid(scan.array_XYZ.transpose(2, 1, 0), grid, air=self.air)
+        grid, scan_ZYX = self.grid(scan), scan.array_XYZ.transpose(2, 1, 0)
         return {
-            "x": self.stored(x_SHW),
+            **{name: self.stored(self.plane(name, scan_ZYX, grid)) for name in self.planes},
             "mask": grid.s.inside.copy(),
             "spacing": np.array(grid.spacing, np.float32),
         }
@@ -107,34 +124,40 @@ class VolumeProcessor(Processor):
     def augment(self, sample: Mapping[str, np.ndarray], rng: np.random.Generator) -> Sample:
         """Shift and scale in the plane, whole slices along the body, then values; labels `mask_*` go along."""
         out = dict(sample)
-        x_SHW = sample["x"].astype(np.float32) - np.float32(self.air)
-        s, h, w = x_SHW.shape
+        x_PSHW = np.stack([sample[name] for name in self.planes]).astype(np.float32) - np.float32(self.air)
+        s, h, w = x_PSHW.shape[1:]
         rows, columns = (vary.axis_map(n, rng, shift=self.shift, scale=self.scale) for n in (h, w))
         slices = np.arange(s) + round(rng.uniform(-self.shift, self.shift) * s)
-        x_SHW = np.matmul(vary.linear_weights(rows, h), x_SHW)
-        x_SHW = (x_SHW.reshape(-1, w) @ vary.linear_weights(columns, w).T).reshape(s, h, w)
+        x_PSHW = np.matmul(vary.linear_weights(rows, h), x_PSHW)
+        x_PSHW = (x_PSHW.reshape(-1, w) @ vary.linear_weights(columns, w).T).reshape(-1, s, h, w)
         source = vary.nearest_index(slices, s)
-        x_SHW, out["mask"] = x_SHW[source], sample["mask"][source] & (source >= 0)
-        x_SHW[source < 0] = 0
-        out["x"] = self.vary_values(x_SHW + np.float32(self.air), rng)
+        x_PSHW, out["mask"] = x_PSHW[:, source], sample["mask"][source] & (source >= 0)
+        x_PSHW[:, source < 0] = 0
+        out.update(zip(self.planes, self.vary_values(x_PSHW + np.float32(self.air), rng), strict=True))
         index = np.ix_(source, vary.nearest_index(rows, h), vary.nearest_index(columns, w))
         outside = (index[0] < 0) | (index[1] < 0) | (index[2] < 0)
         for name in (name for name in sample if name.startswith("mask_")):
             out[name] = np.where(outside, np.int16(-1), sample[name].astype(np.int16)[index])
         return out
 
-    def vary_values(self, x_SHW: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Random variation of the values; by default noise alone."""
-        return x_SHW if self.noise == 0 else x_SHW + vary.noise(x_SHW.shape, self.noise, rng)
+    def vary_values(self, x_PSHW: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Random variation of the values (P, S, H, W), the same for all planes; may write into them.
+
+        By default noise on `x` alone: it stands for what averaging leaves of a scanner's noise. A further plane that
+        picks extremes holds that noise in full already, and its effect there is a bias, which zero-mean noise is not.
+        """
+        if self.noise > 0:
+            x_PSHW[0] += vary.noise(x_PSHW.shape[1:], self.noise, rng)
+        return x_PSHW
 
     def collate(self, samples: Sequence[Mapping[str, np.ndarray]]) -> ModalityInput:
         shapes = {sample["x"].shape for sample in samples}
         if len(shapes) > 1:
             raise ConfigError(f"scans of sizes {sorted(shapes)} cannot share a batch; set size, or use batches of one")
-        x_VSHW = torch.from_numpy(np.stack([np.asarray(s["x"], np.float32) for s in samples]))
+        planes = {n: torch.from_numpy(np.stack([np.asarray(s[n], np.float32) for s in samples])) for n in self.planes}
         mask_VS = torch.from_numpy(np.stack([s["mask"] for s in samples]))
         spacing_V3 = torch.from_numpy(np.stack([s["spacing"] for s in samples]))
-        return ModalityInput(self.channels(x_VSHW), None if mask_VS.all() else mask_VS, {"spacing": spacing_V3})
+        return ModalityInput(self.plane_channels(planes), None if mask_VS.all() else mask_VS, {"spacing": spacing_V3})
 
     def load_mask(self, path: Path, source: Any) -> np.ndarray:
         """Labels of `source` on the model grid, (S, H, W) int16 by nearest neighbour; -1 outside the scan.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from toy_domain import PictureProcessor, ToyLayout, write_dataset
 
+from core.data import dataset as module
 from core.data.dataset import RecordDataset
 from core.data.store import SampleStore
 from core.data.text import TextProcessor
@@ -79,3 +82,66 @@ def test_a_file_that_is_missing_is_not_stored_and_reading_it_names_it(root, proc
     assert not data.is_stored(lost)
     with pytest.raises(DataError, match=r"train-1000\.npy: no such file"):
         data[lost]
+
+
+def count_loads(monkeypatch) -> list[str]:
+    loaded: list[str] = []
+    load = TextProcessor.load
+    monkeypatch.setattr(TextProcessor, "load", lambda self, text: loaded.append(text) or load(self, text))
+    return loaded
+
+
+def test_a_text_is_processed_once_and_is_the_same_ever_after(root, processors, monkeypatch):
+    expected = {p: processors["words"].load(dataset(root, processors).record(p).sources["words"]) for p in (0, 1)}
+    loaded = count_loads(monkeypatch)
+    data = dataset(root, processors, augment=True)
+    for epoch in range(3):
+        for position in (0, 1):
+            found = data[(epoch, position)]["inputs"]["words"]
+            assert found.keys() == expected[position].keys()
+            for name, array in expected[position].items():
+                np.testing.assert_array_equal(found[name], array)
+                assert found[name].dtype == array.dtype
+    assert len(loaded) == 2
+
+
+def test_kept_texts_cannot_be_written_to(root, processors):
+    data = dataset(root, processors)
+    with pytest.raises(ValueError, match="read-only"):
+        data[0]["inputs"]["words"]["ids"][:] = 0
+    data[0]["inputs"]["words"].clear()  # the dict is the caller's own
+    assert "ids" in data[0]["inputs"]["words"]
+
+
+def test_modalities_that_share_a_source_keep_their_own_samples(root, processors):
+    short = TextProcessor(vocab_size=300, max_length=4, of="words")
+    short.adopt(processors["words"])
+    data = dataset(root, {**processors, "short": short})
+    for _ in range(2):
+        inputs = data[0]["inputs"]
+        assert len(inputs["short"]["ids"]) == 4 < len(inputs["words"]["ids"])
+
+
+def test_no_more_texts_are_kept_than_the_bound(root, processors, monkeypatch):
+    monkeypatch.setattr(module, "KEPT_TEXTS", 2)
+    loaded = count_loads(monkeypatch)
+    data = dataset(root, processors)
+    for _ in range(2):
+        for position in range(4):
+            assert "words" in data[position]["inputs"]
+    assert len(data._texts) == 2
+    assert len(loaded) == 4 + 2  # the two kept ones are not processed again
+
+
+def test_a_loader_process_starts_without_kept_texts(root, processors):
+    bare = len(pickle.dumps(dataset(root, processors)))
+    data = dataset(root, processors)
+    before = [data[p]["inputs"]["words"]["ids"] for p in range(4)]
+    assert len(data._texts) == 4
+    packed = pickle.dumps(data)
+    assert len(packed) == bare
+    other = pickle.loads(packed)
+    assert len(other._texts) == 0
+    for position, ids in enumerate(before):
+        np.testing.assert_array_equal(other[position]["inputs"]["words"]["ids"], ids)
+    assert len(data._texts) == 4

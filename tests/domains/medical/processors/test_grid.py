@@ -17,6 +17,7 @@ from domains.medical.processors.grid import (
     labels_to_scan,
     model_grid,
     to_grid,
+    to_grid_max,
     uncanonical,
 )
 
@@ -151,6 +152,80 @@ def test_a_small_bright_thing_keeps_its_mass_wherever_it_lies(factor):
         x = to_grid(array, grid, air=-1000.0)
         assert (x + 1000).sum() * factor**3 == pytest.approx(3000, rel=1e-3)
         assert x.max() > -1000 + 3000 / (2 * factor) ** 3 * 0.99
+
+
+def brute_max(array: np.ndarray, grid, air: float) -> np.ndarray:
+    """The definition, voxel by voxel."""
+    out = np.full(grid.shape, air, np.float32)
+    for place in np.ndindex(grid.shape):
+        held = []
+        for axis, j, n in zip(grid.axes, place, array.shape, strict=True):
+            centre, half = axis.first + axis.step * j, axis.step / 2
+            inside = [i for i in range(n) if centre - half - 1e-6 <= i < centre + half - 1e-6]
+            if not inside and -0.5 < centre < n - 0.5:
+                inside = [min(range(n), key=lambda i, c=centre: abs(i - c))]
+            held.append(inside)
+        if all(held):
+            out[place] = array[np.ix_(*held)].max()
+    return out
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize(
+    ("spacing", "size"),
+    [
+        ((3.0, 2.0, 1.0), (3, 4, 5)),  # integer ratios; cut off in the plane
+        ((2.3, 1.7, 3.1), (4, 7, 4)),  # non-integer ratios, a margin of air on some sides
+        ((0.4, 2.5, 1.0), (25, 5, 13)),  # finer along the body, air around rows and columns
+        ((0.7, 0.61, 0.9), (20, 24, 20)),  # finer everywhere, air beyond
+        ((4.0, 6.0, 5.0), (9, 9, 9)),  # far larger than the scan: whole slabs of air
+        ((7.9, 1.9, 40.0), (3, 5, 2)),  # a footprint in the scan that holds no centre; one larger than the scan
+    ],
+)
+def test_maxima_are_those_of_the_voxels_whose_centres_a_footprint_holds(spacing, size, order):
+    array = np.asarray(smooth((7, 9, 11)), order=order)
+    before = array.copy()
+    grid = model_grid(array.shape, (1.0, 1.0, 1.0), spacing=spacing, size=size)
+    found = to_grid_max(array, grid, air=-1024.0)
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
+    np.testing.assert_array_equal(found, brute_max(array, grid, -1024.0))
+    np.testing.assert_array_equal(array, before)
+
+
+def test_a_footprint_without_a_centre_takes_the_nearest_voxel():
+    axis = Axis(first=-0.45, step=1.2, count=5, scan_count=4)  # borders -1.05, 0.15, 1.35, 2.55, 3.75, 4.95
+    start, stop = axis.footprints()
+    assert list(zip(start, stop, strict=True)) == [(0, 1), (1, 2), (2, 3), (3, 4), (-1, 0)]
+    axis = Axis(first=-0.45, step=0.5, count=4, scan_count=4)  # borders -0.7, -0.2, 0.3, 0.8, 1.3
+    assert axis.footprints()[0].tolist() == [0, 0, 1, 1]
+    end = Axis(first=0.9, step=1.2, count=3, scan_count=3)  # borders 0.3, 1.5, 2.7, 3.9; the last centre is beyond
+    assert [f.tolist() for f in end.footprints()] == [[1, 2, -1], [2, 3, 0]]
+
+
+def test_a_voxel_on_a_border_counts_once_and_a_coarser_grid_sees_every_voxel():
+    rng = np.random.default_rng(1)
+    for n, step, count in ((64, 3.2, 20), (30, 2.5, 12), (9, 1.5, 7), (50, 10 / 3, 16)):
+        axis = model_grid((n, 1, 1), (1.0,) * 3, spacing=(step, 1.0, 1.0), size=(count, 1, 1)).s
+        start, stop = axis.footprints()
+        counts = np.bincount(np.concatenate([np.arange(*span) for span in zip(start, stop, strict=True)]), minlength=n)
+        assert (counts == 1).all()
+        line = rng.normal(size=(n, 1, 1)).astype(np.float32)
+        grid = model_grid(line.shape, (1.0,) * 3, spacing=(step, 1.0, 1.0), size=(count, 1, 1))
+        assert to_grid_max(line, grid, air=-9.0).max() == line.max()
+
+
+def test_an_unchanged_grid_has_the_scan_itself_as_maxima():
+    array = smooth((8, 9, 10))
+    grid = model_grid(array.shape, (5.0, 2.0, 2.0), spacing=(5.0, 2.0, 2.0), size=array.shape)
+    np.testing.assert_array_equal(to_grid_max(array, grid, air=-1024.0), array)
+
+
+def test_one_slice_stays_one_slice_of_maxima():
+    grid = model_grid((1, 18, 20), (8.0, 2.0, 2.0), spacing=(3.0, 2.0, 2.0), size=(6, 18, 20))
+    x = to_grid_max(np.ones((1, 18, 20), np.float32), grid, air=-5.0)
+    assert (x[3] == 1).all()
+    assert (x[[0, 1, 2, 4, 5]] == -5).all()
 
 
 def test_another_spacing_of_the_same_anatomy_is_the_same_up_to_interpolation():

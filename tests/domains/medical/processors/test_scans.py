@@ -16,6 +16,7 @@ from domains.medical.io import read_labels, write_nifti
 from domains.medical.processors import CTProcessor, ScanProcessor
 
 AFFINE = np.diag([-1.5, -1.5, 4.0, 1.0])
+CALCIUM = (300.0, 600.0)
 STILL = {"shift": 0.0, "scale": 0.0, "noise": 0.0}
 
 
@@ -45,7 +46,8 @@ def test_a_file_a_volume_and_an_array_give_the_same_sample(scan_file):
 
 
 def test_all_48_axis_orders_give_the_same_input():
-    processor, base = CTProcessor(spacing=(5.0, 2.0, 2.0), size=(8, 24, 24)), Volume(body(), AFFINE, "HU")
+    processor = CTProcessor(spacing=(5.0, 2.0, 2.0), size=(8, 24, 24), mip_windows=(CALCIUM,))
+    base = Volume(body(), AFFINE, "HU")
     expected = processor.collate([processor.load(base)]).x
     for order, signs in product(permutations(range(3)), product((1, -1), repeat=3)):
         array, matrix = base.array_XYZ.transpose(order), np.zeros((4, 4))
@@ -81,6 +83,33 @@ def test_channels_are_the_windows_as_monai_scales_them():
         scale = ScaleIntensityRange(centre - width / 2, centre + width / 2, 0.0, 1.0, clip=True)
         expected = torch.as_tensor(np.asarray(scale(sample["x"].astype(np.float32))))
         torch.testing.assert_close(x_VCSHW[0, channel], expected, rtol=0, atol=2e-6)
+
+
+def test_maxima_follow_as_channels_of_their_own_windows():
+    processor = CTProcessor(size=(5, 12, 12), windows=((40, 400),), mip_windows=(CALCIUM, (-600, 1500)))
+    sample = processor.load(Volume(body(), AFFINE, "HU"))
+    assert (sample["mip"].dtype, sample["mip"].shape) == (np.int16, (5, 12, 12))
+    x = processor.collate([sample, processor.augment(sample, np.random.default_rng(0))]).x
+    assert x.shape == (2, 3, 5, 12, 12)
+    for channel, name, (centre, width) in ((0, "x", (40, 400)), (1, "mip", CALCIUM), (2, "mip", (-600, 1500))):
+        expected = np.clip((sample[name].astype(np.float32) - centre + width / 2) / width, 0, 1)
+        np.testing.assert_allclose(x[0, channel], expected, atol=2e-6)
+    plain = CTProcessor(size=(5, 12, 12), windows=((40, 400),))
+    without = plain.load(Volume(body(), AFFINE, "HU"))
+    assert set(without) == {"x", "mask", "spacing"}
+    for name in without:
+        np.testing.assert_array_equal(sample[name], without[name])
+    torch.testing.assert_close(plain.collate([sample]).x[0, 0], x[0, 0], rtol=0, atol=0)
+
+
+def test_a_tiny_bright_voxel_survives_in_the_maxima_and_is_diluted_in_the_means():
+    array = np.full((32, 32, 16), -800, np.float32)
+    array[13, 18, 9] = 1500
+    sample = CTProcessor(size=(4, 8, 8), mip_windows=(CALCIUM,)).load(Volume(array, np.eye(4), "HU"))
+    assert (sample["mip"] == 1500).sum() == 1
+    assert (sample["mip"] == -800).sum() == 4 * 8 * 8 - 1
+    assert sample["x"].max() == round(-800 + 2300 / 4**3)  # one of the 4 x 4 x 4 voxels of a footprint
+    assert np.argmax(sample["x"]) == np.argmax(sample["mip"])
 
 
 def test_metal_and_padding_below_air_are_clipped_before_averaging():
@@ -137,6 +166,31 @@ def test_labels_move_with_the_image():
         bright, marked = varied["x"] > -250, varied["mask_lesions"] == 1
         assert (bright == marked)[known].mean() > 0.995
         np.testing.assert_array_equal(varied["mask"], (varied["x"] > -1024).any((1, 2)))
+
+
+def test_maxima_move_and_change_with_the_image():
+    """The move and the change of values are linear, so the maxima of a scan with one bright voxel stay 9/5 of it."""
+    delta = np.full((8, 32, 32), -1024, np.int16)
+    delta[4, 15, 17] = 976
+    brighter = np.where(delta > 0, 2576, delta).astype(np.int16)
+    facts = {"mask": np.ones(8, bool), "spacing": np.ones(3, np.float32)}
+    still = {"noise": 0.0, "hu_shift": 0.0, "hu_scale": 0.0}
+    moving = CTProcessor(size=(8, 32, 32), shift=0.1, scale=0.1, mip_windows=(CALCIUM,), **still)
+    plain = CTProcessor(size=(8, 32, 32), shift=0.1, scale=0.1)
+    both = CTProcessor(size=(8, 32, 32), shift=0.1, scale=0.1, mip_windows=(CALCIUM,))
+    places = set()
+    for seed in range(8):
+        varied = moving.augment({"x": delta, "mip": brighter, **facts}, np.random.default_rng(seed))
+        np.testing.assert_allclose(varied["mip"] + 1024, (varied["x"] + 1024) * 1.8, atol=2e-3)
+        places.add(int(np.argmax(varied["x"])))
+        noisy = both.augment({"x": delta, "mip": delta, **facts}, np.random.default_rng(seed))
+        alone = plain.augment({"x": delta, **facts}, np.random.default_rng(seed))
+        np.testing.assert_allclose(noisy["x"], alone["x"], atol=2e-3)  # the same draws as without maxima
+        noise = noisy["x"] - noisy["mip"]  # so gain and offset are equal
+        assert abs(noise.mean()) < 5 * 15 / 8192**0.5
+        assert noise.std() == pytest.approx(15, rel=0.05)
+        assert len(np.unique(np.round(noisy["mip"], 2))) < 20  # no noise
+    assert len(places) > 4
 
 
 def test_slices_beyond_the_scan_are_masked_and_air():
@@ -212,7 +266,10 @@ def test_settings_that_cannot_work_are_named():
         ({"size": None}, "spacing and size are both None"),
         ({"size": (0, 4, 4)}, r"size: is \(0, 4, 4\)"),
         ({"spacing": (1.0, -1.0, 1.0)}, "spacing: is"),
-        ({"windows": ()}, "windows: is"),
+        ({"windows": ()}, r"^windows: is \(\); give"),
+        ({"windows": ((40.0, 0.0),)}, "^windows: is .* with a positive width"),
+        ({"mip_windows": ((300.0, -600.0),)}, "^mip_windows: is .* with a positive width"),
+        ({"mip_windows": ((300.0,),)}, r"^mip_windows: is .*; give \(centre, width\) pairs in HU"),
         ({"shift": 0.9}, "shift 0.9"),
     ):
         with pytest.raises(ConfigError, match=text):
@@ -226,6 +283,12 @@ def test_cached_samples_outlive_changes_that_load_does_not_see():
     assert CTProcessor(windows=((40.0, 80.0),), noise=3.0).fingerprint() == plain.fingerprint()
     assert CTProcessor(size=(24, 96, 64)).fingerprint() != plain.fingerprint()
     assert CTProcessor(**plain.config()).fingerprint() == plain.fingerprint()
+    showing = CTProcessor(mip_windows=(CALCIUM,))
+    assert showing.fingerprint() != plain.fingerprint()
+    assert CTProcessor(mip_windows=((0.0, 100.0), CALCIUM)).fingerprint() == showing.fingerprint()
+    assert CTProcessor(size=(24, 96, 64), mip_windows=(CALCIUM,)).fingerprint() != showing.fingerprint()
+    assert CTProcessor(**showing.config()).fingerprint() == showing.fingerprint()
+    assert (len(showing.fingerprint()), CTProcessor(mip_windows=()).fingerprint()) == (32, plain.fingerprint())
 
 
 def test_importing_monai_leaves_the_warning_handler_alone():
