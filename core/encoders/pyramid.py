@@ -26,22 +26,32 @@ class SpatialPyramid(Encoder):
     join in as they become useful, and do not drown the statistics while they are still noise.
     Global pooling (`ConvNet`) is the choice for images that are not aligned.
 
-    channels: C. width: D. grid: (h, w) of the cells. encoder: one with a pyramid, whose maps are this encoder's pyramid
-    too; None = the statistics alone. There are no tokens.
+    channels: C. width: D. grid: (h, w) cells of the input; deep_grid: of f(x). encoder: one with a pyramid, whose maps
+    are this encoder's pyramid too; None = the statistics alone. There are no tokens.
     """
 
-    def __init__(self, *, channels: int, width: int, grid: tuple[int, int] = (4, 4), encoder: Encoder | None = None):
+    def __init__(
+        self,
+        *,
+        channels: int,
+        width: int,
+        grid: tuple[int, int] = (4, 4),
+        deep_grid: tuple[int, int] = (4, 4),
+        encoder: Encoder | None = None,
+    ) -> None:
         super().__init__()
-        if min(grid) < 1:
-            raise ConfigError(f"SpatialPyramid: grid is {tuple(grid)}; give two positive counts of cells")
+        for name, cells in (("grid", grid), ("deep_grid", deep_grid)):
+            if min(cells) < 1:
+                raise ConfigError(f"SpatialPyramid: {name} is {tuple(cells)}; give two positive counts of cells")
         if encoder is not None and not encoder.pyramid_channels:
             raise ConfigError(f"SpatialPyramid: {type(encoder).__name__} gives no feature maps; use ConvNet")
-        self.width, self.grid = width, (int(grid[0]), int(grid[1]))
+        self.width = width
         self.encoder = encoder
         self.pyramid_channels = () if encoder is None else encoder.pyramid_channels
-        self.shallow = _CellsToVector(channels, self.grid, width)
-        self.deep = None if encoder is None else _CellsToVector(encoder.pyramid_channels[-1], self.grid, width)
-        if self.deep is not None:
+        self.shallow = _CellsToVector(channels, grid, width)
+        self.deep = None
+        if encoder is not None:
+            self.deep = _CellsToVector(encoder.pyramid_channels[-1], deep_grid, width)
             nn.init.zeros_(self.deep.linear.weight)
 
     def forward(
@@ -66,7 +76,7 @@ class _CellsToVector(nn.Module):
 
     def __init__(self, channels: int, grid: tuple[int, int], width: int) -> None:
         super().__init__()
-        self.grid = grid
+        self.grid = (grid[0], grid[1])
         features = channels * grid[0] * grid[1]
         # A bin that hardly any patient has varies by 1e-4 and may be the finding itself: an eps far below that
         self.norm = BatchNormPerKind(channels=features, eps=1e-8, affine=False)

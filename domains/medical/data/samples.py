@@ -13,7 +13,7 @@ from core.data.built import build_once, cache_root
 from core.errors import ConfigError, DataError, nearest
 from domains.medical.data.ct_rate import CTRate
 
-STUDIES = {"train": 1500, "val": 100, "test": 200}
+STUDIES = {"train": 1200, "val": 100, "test": 200}
 FEW = 8  # starting processes takes as long as simulating so many
 
 
