@@ -67,5 +67,10 @@ def run(request: Request) -> None:
 
 
 def with_prompts(settings: EvaluationSettings, saved: SavedModel) -> EvaluationSettings:
-    """The prompts the model was trained with, unless others are given."""
-    return settings if settings.prompts else settings.model_copy(update={"prompts": saved.about.get("prompts", {})})
+    """The prompts the model was trained with and the modality that reads them, unless others are given."""
+    return settings.model_copy(
+        update={
+            "prompts": settings.prompts or saved.about.get("prompts", {}),
+            "prompts_as": settings.prompts_as or saved.about.get("prompts_as", ""),
+        }
+    )

@@ -100,6 +100,7 @@ def run(request: Request) -> None:
         "licence": layout.licence,
         "logit_scale": scale,
         "prompts": config.evaluation.prompts,
+        "prompts_as": config.evaluation.prompts_as,
     }
     saved = SavedModel(
         model=model.cpu(),
