@@ -68,6 +68,7 @@ def test_a_misspelt_key_a_wrong_type_and_a_missing_file_are_reported_together_be
         (["--objectives.0.weight", "much"], "objectives.0.weight: is 'much'; should be a number"),
         (["--objectives.7.weight", "1"], "'objectives' is a list of 2; '7' is not a position in it"),
         (["--evaluation.image", "words"], "evaluation.image: 'words' is not among ['picture']"),
+        (["--evaluation.prompts_as", "picture"], "evaluation.prompts_as: 'picture' is not among ['words']"),
         (["--data.processors.words", "null"], "data.processors.words: is None; expected {class_path, init_args}"),
         (["--trainer.accelerator", "tpu"], "trainer.accelerator: is 'tpu'; valid: auto, cpu, cuda, mps"),
         (["--trainer.precision", "16"], "trainer.precision: 16 needs a GPU; on a CPU use bf16, 32 or auto"),
