@@ -36,9 +36,9 @@ def tiled(a: Tensor, b: Tensor, scale: Tensor) -> Tensor:
     """Symmetric InfoNCE of unit features on the kernel of this suite."""
     import torch
 
-    from core.objectives.divergence import RowCE
-    from core.objectives.kernel import term_weights, tiled_loss
-    from core.objectives.targets import Ids, OneHot
+    from core.objectives.contrast.divergence import RowCE
+    from core.objectives.contrast.kernel import term_weights, tiled_loss
+    from core.objectives.contrast.targets import Ids, OneHot
 
     item = torch.arange(len(a))
     weights = OneHot().weights(Ids(item, item), Ids(item, item), a.dtype)

@@ -120,6 +120,7 @@ class PretrainConfig(RunSettings):
 
     model: Node = Field(description="the model, a node")
     objectives: list[Node] = Field(description="objective terms: nodes with an optional `weight`")
+    teachers: dict[str, Node] = Field({}, description="teachers by name, for terms that ask for them: nodes")
     data: DataSettings = DataSettings()
     trainer: TrainerSettings = TrainerSettings()
     optim: OptimSettings = OptimSettings()

@@ -34,10 +34,12 @@ class DualEncoder(nn.Module):
         projections: dict[str, nn.Module] | None = None,
         fusion: Fusion | None = None,
         frozen: list[str] | None = None,
+        heads: dict[str, nn.Module] | None = None,
     ) -> None:
         """encoders: name -> encoder. modalities: modality -> name of the encoder that reads it. dim: E.
         projections: modality -> module (V, D) -> (V, E); a bias-free linear map where none is given.
-        frozen: encoders that are not trained and stay in evaluation mode."""
+        frozen: encoders that are not trained and stay in evaluation mode. heads: further heads by name, which the
+        objective's views ask for; here, and not in a term, so that momentum copies and saved models have them."""
         super().__init__()
         frozen = frozen or []
         for modality, name in modalities.items():
@@ -57,6 +59,7 @@ class DualEncoder(nn.Module):
             {m: given.get(m) or LinearProjection(width=encoders[n].width, dim=dim) for m, n in modalities.items()}
         )
         self.fusion = fusion
+        self.heads = nn.ModuleDict(heads or {})
         self.frozen = list(frozen)
         for name in frozen:
             self.encoders[name].requires_grad_(False).eval()

@@ -1,29 +1,34 @@
 """Objectives: weighted sums of terms that compare, mask, match and reconstruct."""
 
 from core.objectives.base import Objective, Step, StepModel, Term, zero_like_graph
-from core.objectives.divergence import Divergence, RowCE
-from core.objectives.joint_masked import JointMasked
-from core.objectives.keys import BatchKeys, GatheredKeys, Keys
-from core.objectives.masked_image import MaskedImage, MaskedImageDecoder
-from core.objectives.masked_text import MaskedText
+from core.objectives.contrast.divergence import Divergence, RowCE
+from core.objectives.contrast.keys import BatchKeys, GatheredKeys, Keys
+from core.objectives.contrast.pair import Pair
+from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
+from core.objectives.contrast.similarity import Cosine, Dot, Similarity
+from core.objectives.contrast.targets import Equality, LabelSmooth, MaskedDuplicates, OneHot, Target
 from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
-from core.objectives.pair import Pair
-from core.objectives.scale import FixedScale, LogScale, Scale, Temperature
-from core.objectives.similarity import Cosine, Dot, Similarity
-from core.objectives.sources import FromEncoder, FromFusion, TokenSource
-from core.objectives.targets import Equality, LabelSmooth, MaskedDuplicates, OneHot, Target
+from core.objectives.teachers import MomentumTeacher, Teacher
+from core.objectives.tokens.joint_masked import JointMasked
+from core.objectives.tokens.masked_image import MaskedImage, MaskedImageDecoder
+from core.objectives.tokens.masked_text import MaskedText
+from core.objectives.tokens.sources import FromEncoder, FromFusion, TokenSource
+from core.objectives.views import Embedding, FromTeacher, Head, View, Viewed, as_view
 
 __all__ = [
     "BatchKeys",
     "Cosine",
     "Divergence",
     "Dot",
+    "Embedding",
     "Equality",
     "FixedScale",
     "FromEncoder",
     "FromFusion",
+    "FromTeacher",
     "GatheredKeys",
     "HardNegatives",
+    "Head",
     "JointMasked",
     "Keys",
     "LabelSmooth",
@@ -33,6 +38,7 @@ __all__ = [
     "MaskedImageDecoder",
     "MaskedText",
     "Matching",
+    "MomentumTeacher",
     "Negatives",
     "Objective",
     "OneHot",
@@ -44,8 +50,12 @@ __all__ = [
     "Step",
     "StepModel",
     "Target",
+    "Teacher",
     "Temperature",
     "Term",
     "TokenSource",
+    "View",
+    "Viewed",
+    "as_view",
     "zero_like_graph",
 ]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import ConfigError, nearest
+from core.objectives.teachers import Teacher
 from core.types import Batch, Encoded, ModalityInput
 
 T = TypeVar("T")
@@ -22,6 +23,7 @@ class StepModel(Protocol):
     """What a term may ask of the model under training."""
 
     encoders: nn.ModuleDict
+    heads: nn.ModuleDict  # further heads by name, that views and terms ask for
     fusion: nn.Module | None
     reads: Mapping[str, str]  # modality -> name of the encoder that reads it
 
@@ -53,11 +55,20 @@ class Step:
     depends on nothing else.
     """
 
-    def __init__(self, *, model: StepModel, batch: Batch, index: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        *,
+        model: StepModel,
+        batch: Batch,
+        index: int,
+        generator: torch.Generator,
+        teachers: Mapping[str, StepModel] | None = None,
+    ) -> None:
         self.model = model
         self.batch = batch
         self.index = index
         self.generator = generator
+        self.teachers = teachers or {}
         self._memo: dict[Hashable, Any] = {}
 
     def memo(self, key: Hashable, fn: Callable[[], T]) -> T:
@@ -91,9 +102,35 @@ class Step:
         empty = torch.zeros(0, dtype=torch.int64)
         return empty, empty, empty
 
+    def head(self, name: str) -> nn.Module:
+        """`model.heads[name]`. Raises ConfigError for a head that the model does not have."""
+        if name not in self.model.heads:
+            raise ConfigError(f"model.heads: there is no '{name}'{nearest(name, self.model.heads)}")
+        return self.model.heads[name]
+
+    def teacher(self, name: str) -> TeacherStep:
+        """The same batch seen by a teacher. Raises ConfigError for a teacher that is not configured."""
+        if name not in self.teachers:
+            raise ConfigError(f"teachers: there is no '{name}'{nearest(name, self.teachers)}")
+        return self.memo(("teacher", name), lambda: TeacherStep(self, self.teachers[name]))
+
     def zero(self) -> Tensor:
         """An exact 0 attached to the model's parameters: what a term without a valid row returns."""
         return zero_like_graph(*self.model.parameters())
+
+
+class TeacherStep(Step):
+    """A step whose forwards run without gradient."""
+
+    def __init__(self, student: Step, model: StepModel) -> None:
+        super().__init__(model=model, batch=student.batch, index=student.index, generator=student.generator)
+
+    def memo(self, key: Hashable, fn: Callable[[], T]) -> T:
+        def quietly() -> T:
+            with torch.no_grad():
+                return fn()
+
+        return super().memo(key, quietly)
 
 
 def zero_like_graph(*tensors: Tensor) -> Tensor:
@@ -127,11 +164,21 @@ class Term(nn.Module, ABC):
 
 
 class Objective(nn.Module):
-    """A weighted sum of terms. A name that two terms share gets a running number from the second on."""
+    """A weighted sum of terms, and the teachers they ask for.
 
-    def __init__(self, *, terms: Sequence[Term], weights: Sequence[float] | None = None) -> None:
+    A name that two terms share gets a running number from the second on.
+    """
+
+    def __init__(
+        self,
+        *,
+        terms: Sequence[Term],
+        weights: Sequence[float] | None = None,
+        teachers: Mapping[str, Teacher] | None = None,
+    ) -> None:
         """weights: one factor per term, all 1 when not given. Raises ConfigError when the lengths differ."""
         super().__init__()
+        self.teachers = nn.ModuleDict(dict(teachers or {}))
         factors = [1.0] * len(terms) if weights is None else list(weights)
         if not terms:
             raise ConfigError("objective: no terms given; list at least one")
@@ -145,6 +192,18 @@ class Objective(nn.Module):
                 name, n = f"{term.name}_{n}", n + 1
             self.terms[name] = term
             self.weights[name] = float(weight)
+
+    def attach(self, model: nn.Module) -> None:
+        """Give the teachers their student; before anything is restored or trained."""
+        for teacher in self._teachers():
+            teacher.attach(model)
+
+    def teacher_models(self) -> dict[str, StepModel]:
+        """What `Step` is given."""
+        return {name: cast(StepModel, teacher.model) for name, teacher in self.teachers.items()}
+
+    def _teachers(self) -> list[Teacher]:
+        return [cast(Teacher, teacher) for teacher in self.teachers.values()]
 
     def _named(self) -> list[tuple[str, Term]]:
         return [(name, cast(Term, term)) for name, term in self.terms.items()]
@@ -163,13 +222,19 @@ class Objective(nn.Module):
         return total, logs
 
     def before_forward(self, step: Step) -> None:
+        for teacher in self._teachers():
+            teacher.before_forward(cast(nn.Module, step.model), step.index)
         for _, term in self._named():
             term.before_forward(step)
 
     def after_step(self, model: StepModel, index: int) -> None:
+        for teacher in self._teachers():
+            teacher.after_step(cast(nn.Module, model), index)
         for _, term in self._named():
             term.after_step(model, index)
 
     def on_epoch(self, model: StepModel, epoch: int) -> None:
+        for teacher in self._teachers():
+            teacher.on_epoch(cast(nn.Module, model), epoch)
         for _, term in self._named():
             term.on_epoch(model, epoch)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from core.errors import ConfigError, nearest
 from core.objectives.base import Step, Term
-from core.objectives.sources import fusion_of, select, tokens_of
+from core.objectives.tokens.sources import fusion_of, select, tokens_of
 
 
 class Judged(NamedTuple):

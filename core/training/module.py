@@ -56,6 +56,7 @@ class TrainingModule(L.LightningModule):
         super().__init__()
         self.model = model
         self.objective = objective
+        objective.attach(model)
         self.optim, self.settings, self.seed = optim, trainer, seed
         self._make_loader = make_loader
         self._resume = resume
@@ -110,7 +111,13 @@ class TrainingModule(L.LightningModule):
     def make_step(self, batch: Batch, index: int) -> Step:
         """The step that terms see, with its own generator."""
         generator = torch.Generator().manual_seed(seed_of(self.seed + 1, index, self.global_rank))
-        return Step(model=self.model, batch=batch, index=index, generator=generator)  # type: ignore[arg-type]
+        return Step(
+            model=self.model,  # type: ignore[arg-type]
+            batch=batch,
+            index=index,
+            generator=generator,
+            teachers=self.objective.teacher_models(),
+        )
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         limit = self.settings.gradient_clip or math.inf

@@ -40,7 +40,7 @@ def run(request: Request) -> None:
     config = setup.check(request, PretrainConfig)
     request = replace(request, tree=setup.resolved(config))
     model = setup.build_model(config.model, config.seed)
-    objective = setup.build_objective(config.objectives, config.seed)
+    objective = setup.build_objective(config.objectives, config.seed, config.teachers)
     processors = setup.read_by(model, setup.build_processors(config.data.processors))
     nodes = {modality: config.data.processors[modality] for modality in processors}
     setup.check_parts(model, objective, processors)
@@ -247,7 +247,7 @@ def _fresh(config: PretrainConfig, compute: Compute) -> DualEncoder:
 
 def _scale_of(objective: torch.nn.Module) -> float:
     """Logit scale of the first contrastive term, which zero-shot probabilities use."""
-    from core.objectives.scale import Scale
+    from core.objectives.contrast.scale import Scale
 
     scales = [module for module in objective.modules() if isinstance(module, Scale)]
     return float(scales[0].value().detach()) if scales else 1.0

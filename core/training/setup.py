@@ -18,6 +18,7 @@ from core.data.processor import Processor
 from core.errors import ConfigError, nearest
 from core.models.dual_encoder import DualEncoder
 from core.objectives.base import Objective, Term
+from core.objectives.teachers import Teacher
 from core.training.cli import Request, domain_info
 
 Settings = TypeVar("Settings", bound=RunSettings)
@@ -37,6 +38,9 @@ def check(request: Request, schema: type[Settings]) -> Settings:
         if isinstance(weight, bool) or not isinstance(weight, (int, float)):
             finder.faults.append(f"{key}.weight: is {weight!r}; should be a number")
         finder.node(key, {k: v for k, v in node.items() if k != "weight"} if isinstance(node, Mapping) else node, Term)
+    teachers = tree.get("teachers")
+    for name, node in teachers.items() if isinstance(teachers, Mapping) else ():
+        finder.node(f"teachers.{name}", node, Teacher)
     if isinstance(tree.get("task"), Mapping):
         from core.training.tasks import Task
 
@@ -117,12 +121,13 @@ def build_model(node: Tree, seed: int) -> DualEncoder:
     return model
 
 
-def build_objective(nodes: list[Tree], seed: int) -> Objective:
-    """The weighted terms; their own parameters depend on the seed alone."""
+def build_objective(nodes: list[Tree], seed: int, teachers: Mapping[str, Tree] | None = None) -> Objective:
+    """The weighted terms and their teachers; their own parameters depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + 1)
         terms = [build({k: v for k, v in node.items() if k != "weight"}) for node in nodes]
-    return Objective(terms=terms, weights=[float(node.get("weight", 1.0)) for node in nodes])
+        built = {name: build(node) for name, node in (teachers or {}).items()}
+    return Objective(terms=terms, weights=[float(node.get("weight", 1.0)) for node in nodes], teachers=built)
 
 
 def check_parts(model: DualEncoder, objective: Objective, processors: Mapping[str, Processor]) -> None:

@@ -33,6 +33,7 @@ class TwoTowers(nn.Module):
         self.projections = nn.ModuleDict({"a": nn.Linear(width, dim), "b": nn.Linear(width, dim)})
         self.reads = {"a": "a", "b": "b"}
         self.fusion = None
+        self.heads = nn.ModuleDict()
         self.forwards = 0
 
     def encode(self, modality: str, inp: ModalityInput, *, keep=None, want=(), hooks=()) -> Encoded:
@@ -55,6 +56,7 @@ class Given(nn.Module):
         self.encoders = nn.ModuleDict()
         self.reads = {name: name for name in embeddings}
         self.fusion = None
+        self.heads = nn.ModuleDict()
 
     def encode(self, modality: str, inp: ModalityInput, *, keep=None, want=(), hooks=()) -> Encoded:
         return Encoded(pooled=self.vectors[modality])

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from core.errors import ConfigError, nearest
 from core.objectives.base import Step, StepModel, Term
-from core.objectives.divergence import Divergence, RowCE, Running
-from core.objectives.kernel import TILE, term_weights, tiled_loss
-from core.objectives.keys import GatheredKeys, Keys, Problem
-from core.objectives.scale import LogScale, Scale
-from core.objectives.similarity import Cosine, Similarity
-from core.objectives.targets import OneHot, Target
+from core.objectives.contrast.divergence import Divergence, RowCE, Running
+from core.objectives.contrast.kernel import TILE, term_weights, tiled_loss
+from core.objectives.contrast.keys import GatheredKeys, Keys, Problem
+from core.objectives.contrast.scale import LogScale, Scale
+from core.objectives.contrast.similarity import Cosine, Similarity
+from core.objectives.contrast.targets import OneHot, Target
+from core.objectives.views import View, as_view
 
 
 class Pair(Term):
@@ -34,8 +35,8 @@ class Pair(Term):
     def __init__(
         self,
         *,
-        rows: str,
-        keys: str,
+        rows: str | View,
+        keys: str | View,
         target: Target | None = None,
         scale: Scale | None = None,
         directions: tuple[float, float] = (0.5, 0.5),
@@ -45,7 +46,8 @@ class Pair(Term):
         tile: tuple[int, int] = TILE,
         name: str | None = None,
     ) -> None:
-        """rows, keys: modalities. target: which pairs belong together (one-hot). scale: learned logarithm from 1/0.07.
+        """rows, keys: what is compared; a modality's name stands for its embedding. target: which pairs belong together
+        (one-hot). scale: learned logarithm from 1/0.07.
         directions: weights of rows -> keys and keys -> rows. similarity: cosine. columns: where keys come from (every
         process). divergence: cross entropy. tile: rows and columns of a tile, a matter of speed only.
         Raises ConfigError for directions that are negative or all zero, and for an empty tile."""
@@ -54,7 +56,7 @@ class Pair(Term):
             raise ConfigError(f"Pair: directions are {directions}; give two weights >= 0, for instance [0.5, 0.5]")
         if min(tile) < 1:
             raise ConfigError(f"Pair: tile is {tile}; give rows and columns of at least 1, for instance [2048, 4096]")
-        self.rows, self.keys = rows, keys
+        self.row_view, self.key_view = as_view(rows), as_view(keys)
         self.target = OneHot() if target is None else target
         self.scale = LogScale() if scale is None else scale
         self.directions = (float(directions[0]), float(directions[1]))
@@ -62,14 +64,14 @@ class Pair(Term):
         self.columns = GatheredKeys() if columns is None else columns
         self.divergence = RowCE() if divergence is None else divergence
         self.tile = (int(tile[0]), int(tile[1]))
-        self.name = f"{rows}-{keys}" if name is None else name
+        self.name = f"{self.row_view.modality}-{self.key_view.modality}" if name is None else name
 
     def forward(self, step: Step) -> dict[str, Tensor]:
-        a_rows, b_rows, batch_rows = step.paired_rows(self.rows, self.keys)
+        a_rows, b_rows, batch_rows = step.paired_rows(self.row_view.modality, self.key_view.modality)
         if len(batch_rows) < 2 and not self.columns.collective:
             return self._nothing(step)
-        a_nE = self._vectors(step, self.rows, a_rows, self.similarity.rows)
-        b_nE = self._vectors(step, self.keys, b_rows, self.similarity.keys)
+        a_nE = self._vectors(step, self.row_view, a_rows, self.similarity.rows)
+        b_nE = self._vectors(step, self.key_view, b_rows, self.similarity.keys)
         content_n = self._content(step, batch_rows).to(a_nE.device)
         problems = self.columns.problems(a_nE, b_nE, content_n, self.directions)
         if problems[0].pairs < 2:
@@ -80,9 +82,9 @@ class Pair(Term):
     def after_step(self, model: StepModel, index: int) -> None:
         self.scale.clamp_()
 
-    def _vectors(self, step: Step, modality: str, rows_n: Tensor, transform: Callable[[Tensor], Tensor]) -> Tensor:
-        if step.has(modality):
-            return transform(step.embedding(modality)[rows_n])
+    def _vectors(self, step: Step, view: View, rows_n: Tensor, transform: Callable[[Tensor], Tensor]) -> Tensor:
+        if step.has(view.modality):
+            return transform(view(step).rows(rows_n).x)
         zero = step.zero()
         return zero + zero.new_zeros(0, 0)
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from core.errors import ConfigError
 from core.nn import init_transformer
 from core.objectives.base import Step, Term
-from core.objectives.masking import corrupt_tokens, mask_words
-from core.objectives.sources import FromEncoder, TokenSource
+from core.objectives.tokens.masking import corrupt_tokens, mask_words
+from core.objectives.tokens.sources import FromEncoder, TokenSource
 from core.types import ModalityInput, Tokens
 
 

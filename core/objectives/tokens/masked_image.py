@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from core.errors import ConfigError
 from core.nn import SinCosPositions, blocks, init_transformer
 from core.objectives.base import Step, Term
-from core.objectives.masking import MaskPlan, random_mask
-from core.objectives.patches import grid_of, normalised, pad_slices, patchify
-from core.objectives.sources import FromEncoder, TokenSource
+from core.objectives.tokens.masking import MaskPlan, random_mask
+from core.objectives.tokens.patches import grid_of, normalised, pad_slices, patchify
+from core.objectives.tokens.sources import FromEncoder, TokenSource
 from core.types import ModalityInput, Tokens
 
 

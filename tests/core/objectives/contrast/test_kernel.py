@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.objectives.divergence import RowCE
-from core.objectives.kernel import term_weights, tiled_loss, tiles
-from core.objectives.normaliser import BoundedSums, RunningSums
-from core.objectives.targets import Equality, Ids, LabelSmooth, MaskedDuplicates, OneHot, Target
+from core.objectives.contrast.divergence import RowCE
+from core.objectives.contrast.kernel import term_weights, tiled_loss, tiles
+from core.objectives.contrast.normaliser import BoundedSums, RunningSums
+from core.objectives.contrast.targets import Equality, Ids, LabelSmooth, MaskedDuplicates, OneHot, Target
 
 TARGETS = [OneHot(), Equality(key="k"), LabelSmooth(amount=0.1), MaskedDuplicates(key="k")]
 

@@ -13,8 +13,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from core.objectives.normaliser import BoundedSums, Normaliser, RunningSums, accumulator_dtype, safe_bound
-from core.objectives.targets import Block, Tile, Weights
+from core.objectives.contrast.normaliser import BoundedSums, Normaliser, RunningSums, accumulator_dtype, safe_bound
+from core.objectives.contrast.targets import Block, Tile, Weights
 
 
 class Running(ABC):

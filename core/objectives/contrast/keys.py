@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from core.objectives.targets import Ids
+from core.objectives.contrast.targets import Ids
 
 
 @dataclass(slots=True)

@@ -212,7 +212,7 @@ def test_hidden_pixels_do_not_reach_the_prediction():
     task = term.hide(data.inputs["image"], torch.Generator().manual_seed(0))
     tokens = term.source.tokens(step_of(model, data), "image", task.inp, task.plan.keep)
     term.decoder(tokens, task.plan, task.grid, None).square().sum().backward()
-    from core.objectives.patches import patchify
+    from core.objectives.tokens.patches import patchify
 
     per_patch = patchify(image.grad, (2, 2)).abs().sum(-1)
     assert not per_patch[task.plan.hidden].any()

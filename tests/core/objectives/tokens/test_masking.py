@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from core.errors import DataError
-from core.objectives.masking import corrupt_tokens, mask_words, random_mask, visible_count
-from core.objectives.patches import normalised, pad_slices, patchify, unpatchify
+from core.objectives.tokens.masking import corrupt_tokens, mask_words, random_mask, visible_count
+from core.objectives.tokens.patches import normalised, pad_slices, patchify, unpatchify
 
 
 def gen(seed: int = 0) -> torch.Generator:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from core.objectives.divergence import Divergence, Running
-from core.objectives.targets import Tile, Weights
+from core.objectives.contrast.divergence import Divergence, Running
+from core.objectives.contrast.targets import Tile, Weights
 
 # Two float32 scratch tiles of 32 MiB. Within 10% of the fastest of 256 to 4096 per side on an idle machine, and by far
 # the fastest on a busy one, where each of the few operations per tile ends in a wait for the slowest thread.

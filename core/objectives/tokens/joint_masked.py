@@ -6,9 +6,9 @@ from torch import Tensor
 
 from core.errors import ConfigError
 from core.objectives.base import Step, Term
-from core.objectives.masked_image import MaskedImage
-from core.objectives.masked_text import MaskedText
-from core.objectives.sources import FromFusion, fusion_of, tokens_of
+from core.objectives.tokens.masked_image import MaskedImage
+from core.objectives.tokens.masked_text import MaskedText
+from core.objectives.tokens.sources import FromFusion, fusion_of, tokens_of
 from core.types import Tokens
 
 
