@@ -38,13 +38,13 @@ def tiled(a: Tensor, b: Tensor, scale: Tensor) -> Tensor:
 
     from core.objectives.contrast.divergence import RowCE
     from core.objectives.contrast.kernel import term_weights, tiled_loss
+    from core.objectives.contrast.matrix import DotMatrix
     from core.objectives.contrast.targets import Ids, OneHot
 
     item = torch.arange(len(a))
     weights = OneHot().weights(Ids(item, item), Ids(item, item), a.dtype)
     loss, _ = tiled_loss(
-        a,
-        b,
+        DotMatrix(a, b),
         scale=scale,
         weights=weights,
         divergence=RowCE(),

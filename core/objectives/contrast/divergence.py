@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from core.objectives.contrast.normaliser import BoundedSums, Normaliser, RunningSums, accumulator_dtype, safe_bound
-from core.objectives.contrast.targets import Block, Tile, Weights
+from core.objectives.contrast.targets import Block, Weights
+from core.objectives.contrast.tiles import Tile
 
 
 class Running(ABC):

@@ -6,15 +6,17 @@ Shape legend: n = pairs in this process, N = pairs in all processes, E = width o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from core.objectives.contrast.targets import Ids
+from core.objectives.views import Viewed
 
 
 @dataclass(slots=True)
@@ -25,13 +27,20 @@ class Problem:
     with when nothing is excluded.
     """
 
-    rows: Tensor
-    cols: Tensor
+    rows: Viewed
+    cols: Viewed
     row_ids: Ids
     col_ids: Ids
     row_share: float | None
     col_share: float | None
     pairs: int
+
+    def by_direction(self) -> list[Problem]:
+        """The same terms with the two directions apart, each as the rows of a matrix of its own."""
+        parts = [] if self.row_share is None else [replace(self, col_share=None)]
+        if self.col_share is not None:
+            parts.append(Problem(self.cols, self.rows, self.col_ids, self.row_ids, self.col_share, None, self.pairs))
+        return parts
 
 
 class Keys(nn.Module, ABC):
@@ -43,7 +52,7 @@ class Keys(nn.Module, ABC):
         """Whether every process must call `problems`, even one without a pair."""
 
     @abstractmethod
-    def problems(self, a_nE: Tensor, b_nE: Tensor, content_n: Tensor, shares: tuple[float, float]) -> list[Problem]:
+    def problems(self, a: Viewed, b: Viewed, content_n: Tensor, shares: tuple[float, float]) -> list[Problem]:
         """The first problem has rows a. shares: weights of a -> b and of b -> a."""
 
 
@@ -54,10 +63,11 @@ class BatchKeys(Keys):
     def collective(self) -> bool:
         return False
 
-    def problems(self, a_nE: Tensor, b_nE: Tensor, content_n: Tensor, shares: tuple[float, float]) -> list[Problem]:
-        ids = Ids(torch.arange(len(a_nE), device=a_nE.device), content_n)
+    def problems(self, a: Viewed, b: Viewed, content_n: Tensor, shares: tuple[float, float]) -> list[Problem]:
+        n = len(a.x)
+        ids = Ids(torch.arange(n, device=a.x.device), content_n)
         to_b, to_a = (None if share == 0 else share for share in shares)
-        return [Problem(a_nE, b_nE, ids, ids, to_b, to_a, pairs=len(a_nE))]
+        return [Problem(a, b, ids, ids, to_b, to_a, pairs=n)]
 
 
 class GatheredKeys(Keys):
@@ -72,38 +82,65 @@ class GatheredKeys(Keys):
     def collective(self) -> bool:
         return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
-    def problems(self, a_nE: Tensor, b_nE: Tensor, content_n: Tensor, shares: tuple[float, float]) -> list[Problem]:
+    def problems(self, a: Viewed, b: Viewed, content_n: Tensor, shares: tuple[float, float]) -> list[Problem]:
         if not self.collective:
-            return BatchKeys().problems(a_nE, b_nE, content_n, shares)
-        rank, world, device = dist.get_rank(), dist.get_world_size(), a_nE.device
-        sizes = _sizes(a_nE)
-        width = max(e for _, e in sizes)
-        counts = [n for n, _ in sizes]
-        # a process without a pair may not know the width: it takes part all the same
-        a_nE, b_nE = (x if x.shape[1] == width else x.new_zeros(0, width) + x.sum() for x in (a_nE, b_nE))
-        all_a_NE, all_b_NE = (_Gather.apply(x, counts) for x in (a_nE, b_nE))
+            return BatchKeys().problems(a, b, content_n, shares)
+        rank, world, device = dist.get_rank(), dist.get_world_size(), a.x.device
+        n, counts = len(a.x), _counts(len(a.x), a.x.device)
+        a, b = gather_ready(a), gather_ready(b)
+        all_a, all_b = gather_viewed(a, counts), gather_viewed(b, counts)
         all_content_N = _gather(content_n, counts)
         total = sum(counts)
         offset = sum(counts[:rank])
-        own = Ids(torch.arange(offset, offset + len(a_nE), device=device), content_n)
+        own = Ids(torch.arange(offset, offset + n, device=device), content_n)
         every = Ids(torch.arange(total, device=device), all_content_N)
-        to_b, to_a = (share * len(a_nE) * world / max(total, 1) for share in shares)
+        to_b, to_a = (share * n * world / max(total, 1) for share in shares)
         return [
-            Problem(a_nE, all_b_NE, own, every, to_b, None, pairs=total),
-            Problem(b_nE, all_a_NE, own, every, to_a, None, pairs=total),
+            Problem(a, all_b, own, every, to_b, None, pairs=total),
+            Problem(b, all_a, own, every, to_a, None, pairs=total),
         ]
 
 
-def _sizes(x_nE: Tensor) -> list[tuple[int, int]]:
-    """(rows, width) in every process."""
-    own = torch.tensor(x_nE.shape, device=x_nE.device)
+def gather_ready(viewed: Viewed) -> Viewed:
+    """The same view with the trailing shape that the other processes have: one without a pair may not know the width,
+    and the longest sequence of tokens decides how many all are padded to. Collective."""
+    x = viewed.x
+    own = torch.tensor([x.ndim, *x.shape[1:], *[0] * (3 - x.ndim)], device=x.device)
+    dist.all_reduce(own, op=dist.ReduceOp.MAX)
+    ndim, *tail = own.tolist()
+    tail = tail[: ndim - 1]
+    if ndim == 2:
+        return viewed if list(x.shape[1:]) == tail else Viewed(x.new_zeros(0, *tail) + x.sum())
+    tokens, width = tail
+    mask = viewed.mask
+    if x.ndim < 3 or x.shape[2] != width:
+        return Viewed(
+            x.new_zeros(0, tokens, width) + x.sum(), torch.zeros(0, tokens, dtype=torch.bool, device=x.device)
+        )
+    if mask is None:  # sequences of other processes may be shorter, so the mask has to travel
+        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+    missing = tokens - x.shape[1]
+    return Viewed(F.pad(x, (0, 0, 0, missing)), F.pad(mask, (0, missing)))
+
+
+def gather_viewed(viewed: Viewed, counts: list[int]) -> Viewed:
+    """Rows of every process in rank order, with gradient. Collective; give it what `gather_ready` returned."""
+    x = _Gather.apply(viewed.x, counts)
+    return Viewed(x, None if viewed.mask is None else _gather(viewed.mask, counts))
+
+
+def _counts(n: int, device: torch.device) -> list[int]:
+    """Rows in every process."""
+    own = torch.tensor([n], device=device)
     out = [torch.empty_like(own) for _ in range(dist.get_world_size())]
     dist.all_gather(out, own)
-    return [(int(n), int(e)) for n, e in (t.tolist() for t in out)]
+    return [int(t) for t in out]
 
 
 def _gather(x_n: Tensor, counts: list[int]) -> Tensor:
     """Concatenation over processes in rank order; the shorter ones are padded on the way."""
+    if x_n.dtype == torch.bool:  # not every backend carries bool
+        return _gather(x_n.to(torch.uint8), counts).bool()
     padded = x_n.new_zeros((max(counts), *x_n.shape[1:]))
     padded[: len(x_n)] = x_n
     out = [torch.empty_like(padded) for _ in counts]

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from core.objectives.contrast.targets import Tile
+from core.objectives.contrast.tiles import Tile
 
 
 def accumulator_dtype(device: torch.device) -> torch.dtype:

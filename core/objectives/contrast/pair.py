@@ -21,7 +21,7 @@ from core.objectives.contrast.keys import GatheredKeys, Keys, Problem
 from core.objectives.contrast.scale import LogScale, Scale
 from core.objectives.contrast.similarity import Cosine, Similarity
 from core.objectives.contrast.targets import OneHot, Target
-from core.objectives.views import View, as_view
+from core.objectives.views import View, Viewed, as_view
 
 
 class Pair(Term):
@@ -70,10 +70,12 @@ class Pair(Term):
         a_rows, b_rows, batch_rows = step.paired_rows(self.row_view.modality, self.key_view.modality)
         if len(batch_rows) < 2 and not self.columns.collective:
             return self._nothing(step)
-        a_nE = self._vectors(step, self.row_view, a_rows, self.similarity.rows)
-        b_nE = self._vectors(step, self.key_view, b_rows, self.similarity.keys)
-        content_n = self._content(step, batch_rows).to(a_nE.device)
-        problems = self.columns.problems(a_nE, b_nE, content_n, self.directions)
+        a = self._side(step, self.row_view, a_rows, self.similarity.rows)
+        b = self._side(step, self.key_view, b_rows, self.similarity.keys)
+        content_n = self._content(step, batch_rows).to(a.x.device)
+        problems = self.columns.problems(a, b, content_n, self.directions)
+        if self.similarity.directional:
+            problems = [part for problem in problems for part in problem.by_direction()]
         if problems[0].pairs < 2:
             return self._nothing(step)
         solved = [self._solve(problem) for problem in problems]
@@ -82,11 +84,11 @@ class Pair(Term):
     def after_step(self, model: StepModel, index: int) -> None:
         self.scale.clamp_()
 
-    def _vectors(self, step: Step, view: View, rows_n: Tensor, transform: Callable[[Tensor], Tensor]) -> Tensor:
+    def _side(self, step: Step, view: View, rows_n: Tensor, prepare: Callable[[Viewed], Viewed]) -> Viewed:
         if step.has(view.modality):
-            return transform(view(step).rows(rows_n).x)
+            return prepare(view(step).rows(rows_n))
         zero = step.zero()
-        return zero + zero.new_zeros(0, 0)
+        return Viewed(zero + zero.new_zeros(0, 0))
 
     def _content(self, step: Step, batch_rows_n: Tensor) -> Tensor:
         """(n,) content ids of the pairs; the row number where the target asks for none."""
@@ -100,12 +102,10 @@ class Pair(Term):
         return step.batch.keys[key][batch_rows_n]
 
     def _solve(self, problem: Problem) -> tuple[Tensor, Running]:
-        rows, cols = problem.rows, problem.cols
-        dtype = torch.promote_types(rows.dtype, torch.float32)
-        weights = self.target.weights(problem.row_ids, problem.col_ids, dtype)
+        matrix = self.similarity.matrix(problem.rows, problem.cols)
+        weights = self.target.weights(problem.row_ids, problem.col_ids, matrix.like.dtype)
         return tiled_loss(
-            rows,
-            cols,
+            matrix,
             scale=self.scale.value(),
             bias=self.scale.bias,
             weights=weights,

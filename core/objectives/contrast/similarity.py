@@ -1,4 +1,4 @@
-"""Similarities: maps of embeddings under which the logit is a plain dot product, so that one kernel serves all."""
+"""Similarities: what makes a matrix of numbers from two views."""
 
 from __future__ import annotations
 
@@ -7,31 +7,43 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from core.objectives.contrast.matrix import DotMatrix, Matrix, computed_in
+from core.objectives.views import Viewed
+
 
 class Similarity(nn.Module, ABC):
-    """Gives the vectors whose dot product is the similarity."""
+    """`rows` and `keys` prepare the two sides before keys travel between processes; `matrix` compares them.
+
+    directional: S(a, b) is not the transpose of S(b, a), so that each direction needs a matrix of its own.
+    """
+
+    directional: bool = False
 
     @abstractmethod
-    def rows(self, x_VE: Tensor) -> Tensor: ...
+    def rows(self, viewed: Viewed) -> Viewed: ...
 
-    @abstractmethod
-    def keys(self, x_VE: Tensor) -> Tensor: ...
+    def keys(self, viewed: Viewed) -> Viewed:
+        return self.rows(viewed)
+
+    def matrix(self, rows: Viewed, cols: Viewed) -> Matrix:
+        """Similarities of prepared sides: the plain dot product of vectors."""
+        return DotMatrix(rows.x, cols.x)
 
 
 class Cosine(Similarity):
     """Dot product of unit vectors, float32 or better. A zero vector has similarity 0 with everything."""
 
-    def rows(self, x_VE: Tensor) -> Tensor:
-        # not .float(): double precision stays double
-        return F.normalize(x_VE if x_VE.element_size() > 4 else x_VE.float(), dim=-1, eps=1e-6)
-
-    keys = rows
+    def rows(self, viewed: Viewed) -> Viewed:
+        return Viewed(unit(viewed.x), viewed.mask)
 
 
 class Dot(Similarity):
     """Plain dot product of the embeddings as they are."""
 
-    def rows(self, x_VE: Tensor) -> Tensor:
-        return x_VE if x_VE.element_size() > 4 else x_VE.float()
+    def rows(self, viewed: Viewed) -> Viewed:
+        return Viewed(computed_in(viewed.x), viewed.mask)
 
-    keys = rows
+
+def unit(x: Tensor) -> Tensor:
+    """Vectors of length 1 along the last axis, float32 or better; zero stays zero."""
+    return F.normalize(computed_in(x), dim=-1, eps=1e-6)

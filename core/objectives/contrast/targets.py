@@ -16,13 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import ConfigError
-
-
-class Tile(NamedTuple):
-    """A rectangle of the logit matrix."""
-
-    rows: slice
-    cols: slice
+from core.objectives.contrast.tiles import Tile
 
 
 class Ids(NamedTuple):

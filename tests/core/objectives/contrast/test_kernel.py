@@ -11,6 +11,7 @@ from torch import Tensor
 
 from core.objectives.contrast.divergence import RowCE
 from core.objectives.contrast.kernel import term_weights, tiled_loss, tiles
+from core.objectives.contrast.matrix import DotMatrix
 from core.objectives.contrast.normaliser import BoundedSums, RunningSums
 from core.objectives.contrast.targets import Equality, Ids, LabelSmooth, MaskedDuplicates, OneHot, Target
 
@@ -27,8 +28,7 @@ def run(
     dtype = torch.promote_types(a.dtype, torch.float32)
     weights = target.weights(row_ids, col_ids, dtype)
     return tiled_loss(
-        a,
-        k,
+        DotMatrix(a, k),
         scale=scale,
         bias=bias,
         weights=weights,
