@@ -19,6 +19,8 @@ class TextTransformer(TransformerEncoder):
     max_length: largest T. pool: mean over the real tokens when None; ClsPool for a tokenizer with a class token,
     LastPool for a causal encoder. prefix: special tokens in front that are no words (1 for a tokenizer that starts with
     a class token); they are always kept, and left out of means. `token_embedding` may be tied to a word head.
+    embedding_std: of the fresh token embeddings. BERT's 0.02 needs long training before pooled words are told apart; 0.3
+    suits runs of minutes from scratch.
     Raises DataError for a longer sequence.
     """
 
@@ -38,6 +40,7 @@ class TextTransformer(TransformerEncoder):
         causal: bool = False,
         prefix: int = 0,
         pool: Pooling | None = None,
+        embedding_std: float = 0.02,
     ) -> None:
         super().__init__(
             width=width,
@@ -57,6 +60,7 @@ class TextTransformer(TransformerEncoder):
         self.vocab_size, self.max_length, self.prefix = vocab_size, max_length, prefix
         self.token_embedding = nn.Embedding(vocab_size, width)
         init_transformer(self)
+        nn.init.normal_(self.token_embedding.weight, std=embedding_std)
         self.positions = LearnedPositions(grid=(max_length,), width=width)
 
     def embed(self, inp: ModalityInput) -> Tokens:
