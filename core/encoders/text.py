@@ -19,8 +19,8 @@ class TextTransformer(TransformerEncoder):
     max_length: largest T. pool: mean over the real tokens when None; ClsPool for a tokenizer with a class token,
     LastPool for a causal encoder. prefix: special tokens in front that are no words (1 for a tokenizer that starts with
     a class token); they are always kept, and left out of means. `token_embedding` may be tied to a word head.
-    embedding_std: of the fresh token embeddings. BERT's 0.02 needs long training before pooled words are told apart; 0.3
-    suits runs of minutes from scratch.
+    embedding_std: of the fresh token embeddings. BERT's 0.02 needs long training before pooled words are told apart;
+    0.3 suits runs of minutes from scratch.
     Raises DataError for a longer sequence.
     """
 
