@@ -1,4 +1,4 @@
-"""Two-alternative forced choice: which of two candidates is closer to the reference? (UniSim-style, Ghazanfari et al. 2024)
+"""Two-alternative forced choice: which of two candidates is closer? (UniSim-style, Ghazanfari et al. 2024)
 
 Shape legend: B = rows of the batch, n = rows that hold the reference, both candidates and a known answer, E = width.
 A label says which candidate people chose: 0 = the first, 1 = the second, nan = unknown (the row counts for nothing).

@@ -1,4 +1,4 @@
-"""Local CKA: how well a query and a candidate of another space fit among pairs that are known (Maniparambil et al. 2024).
+"""Local CKA: how well a query and a candidate of another space fit among known pairs (Maniparambil et al. 2024).
 
 Shape legend: A = anchor pairs, Q = queries, G = candidates, D, E = widths of the two spaces, q = queries of one block.
 """
@@ -53,45 +53,45 @@ def local_cka_scores(
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """Border terms of one space. border_RA: kernel of R rows with the anchors. corner_R: with themselves. row_sums_A:
-    of the anchors' Gram matrix."""
+    """Border terms of one space. border: (R, A) kernel of R rows with the anchors. corner: (R,) with themselves.
+    row_sums: (A,) of the anchors' Gram matrix."""
 
-    border_RA: Tensor
-    corner_R: Tensor
-    row_sums_A: Tensor
+    border: Tensor
+    corner: Tensor
+    row_sums: Tensor
 
     @classmethod
     def of(cls, x_RD: Tensor, anchors_AD: Tensor, kernel: FittedKernel, row_sums_A: Tensor) -> _Side:
         return cls(kernel.block(x_RD, anchors_AD), kernel.diagonal(x_RD), row_sums_A)
 
     @property
-    def last_R(self) -> Tensor:
-        """Sum of the border row, corner included."""
-        return self.border_RA.sum(dim=1) + self.corner_R
+    def last(self) -> Tensor:
+        """(R,) sums of the border row, corner included."""
+        return self.border.sum(dim=1) + self.corner
 
     @property
-    def total_R(self) -> Tensor:
-        """Sum of the whole bordered matrix."""
-        return self.row_sums_A.sum() + 2 * self.border_RA.sum(dim=1) + self.corner_R
+    def total(self) -> Tensor:
+        """(R,) sums of the whole bordered matrix."""
+        return self.row_sums.sum() + 2 * self.border.sum(dim=1) + self.corner
 
     def own_hsic(self, products: Tensor) -> Tensor:
         """HSIC of the bordered matrix with itself, (R,)."""
-        m = len(self.row_sums_A) + 1
-        square_R = products + 2 * self.border_RA.square().sum(dim=1) + self.corner_R.square()
-        rows_R = (self.row_sums_A + self.border_RA).square().sum(dim=1) + self.last_R.square()
-        return square_R - 2 / m * rows_R + self.total_R.square() / m**2
+        m = len(self.row_sums) + 1
+        square_R = products + 2 * self.border.square().sum(dim=1) + self.corner.square()
+        rows_R = (self.row_sums + self.border).square().sum(dim=1) + self.last.square()
+        return square_R - 2 / m * rows_R + self.total.square() / m**2
 
 
 def _hsic(products: Tensor, x: _Side, y: _Side, rows: slice) -> Tensor:
-    m = len(x.row_sums_A) + 1
-    border_qA, corner_q1 = x.border_RA[rows], x.corner_R[rows, None]
-    cross_qG = border_qA @ y.border_RA.T
-    square_qG = products + 2 * cross_qG + corner_q1 * y.corner_R
+    m = len(x.row_sums) + 1
+    border_qA, corner_q1 = x.border[rows], x.corner[rows, None]
+    cross_qG = border_qA @ y.border.T
+    square_qG = products + 2 * cross_qG + corner_q1 * y.corner
     rows_qG = (
-        x.row_sums_A.dot(y.row_sums_A)
-        + (border_qA @ y.row_sums_A)[:, None]
-        + y.border_RA @ x.row_sums_A
+        x.row_sums.dot(y.row_sums)
+        + (border_qA @ y.row_sums)[:, None]
+        + y.border @ x.row_sums
         + cross_qG
-        + x.last_R[rows, None] * y.last_R
+        + x.last[rows, None] * y.last
     )
-    return square_qG - 2 / m * rows_qG + x.total_R[rows, None] * y.total_R / m**2
+    return square_qG - 2 / m * rows_qG + x.total[rows, None] * y.total / m**2

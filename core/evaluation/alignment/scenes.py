@@ -1,4 +1,4 @@
-"""Does a generated image show what its prompt asks for, judged from given detections (GenEval rules, Ghosh et al. 2023)?
+"""Does a generated image show what its prompt asks for, given detections? (Rules of GenEval, Ghosh et al. 2023)
 
 The detector is the caller's (OWLv2 at threshold 0.1 in the telephone game); boxes are (left, top, right, bottom) in any
 one unit, the vertical axis pointing down.
@@ -33,8 +33,8 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a prompt asks for: at least `count` objects `name` (no more, when `exact`), of `color` if one is given, and in
-    `relation` to the wanted object number `to` (an earlier one)."""
+    """What a prompt asks for: at least `count` objects `name` (no more, when `exact`), of `color` if one is given, and
+    in `relation` to the wanted object number `to` (an earlier one)."""
 
     name: str
     count: int = 1

@@ -1,4 +1,7 @@
-"""Can a linear classifier tell the modalities apart? Shape legend: N = pairs, E = width, F = pairs of the fitted part."""
+"""Can a linear classifier tell the modalities apart?
+
+Shape legend: N = pairs, E = embedding width, F = rows of the fitted or of the asked part.
+"""
 
 from __future__ import annotations
 
