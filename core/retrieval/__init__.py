@@ -10,7 +10,9 @@ from core.retrieval.adjust import (
 )
 from core.retrieval.composition import compose, composed_similarity, part_weights
 from core.retrieval.convolution import BothBanks, FeatureAdjustment, InvGC, LocalAdj
-from core.retrieval.inversion import ImageInversion, InvertibleModel, Inverted, TextInversion
+from core.retrieval.inversion import Inversion, Inverted, InvertibleModel
+from core.retrieval.inversion_image import ImageInversion
+from core.retrieval.inversion_text import TextInversion
 from core.retrieval.search import search
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "FeatureAdjustment",
     "ImageInversion",
     "InvGC",
+    "Inversion",
     "Inverted",
     "InvertedSoftmax",
     "InvertibleModel",

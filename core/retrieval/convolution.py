@@ -23,13 +23,13 @@ VANISHED = 1e-6  # a row shorter than this after the push has no direction left
 class FeatureAdjustment(ABC):
     """A change of gallery features learned from a bank of features."""
 
-    bank_ME: Tensor | None = None
+    bank: Tensor | None = None  # (M, E)
 
     def fit(self, bank_ME: Tensor) -> Self:
         """bank_ME: features of training gallery rows or training queries. Returns itself."""
         if bank_ME.ndim != 2 or not len(bank_ME):
             raise DataError(f"{type(self).__name__}: the bank is {tuple(bank_ME.shape)}; give (rows, width), not empty")
-        self.bank_ME = unit(bank_ME)
+        self.bank = unit(bank_ME)
         return self
 
     @abstractmethod
@@ -37,14 +37,14 @@ class FeatureAdjustment(ABC):
         """Unit rows (G, E); give the whole gallery at once. Raises DataError before `fit` or for another width."""
 
     def _given(self, gallery_GE: Tensor) -> tuple[Tensor, Tensor]:
-        if self.bank_ME is None:
+        if self.bank is None:
             raise DataError(f"{type(self).__name__}: not fitted; call fit(bank) first")
-        if gallery_GE.ndim != 2 or gallery_GE.shape[1] != self.bank_ME.shape[1] or not len(gallery_GE):
+        if gallery_GE.ndim != 2 or gallery_GE.shape[1] != self.bank.shape[1] or not len(gallery_GE):
             raise DataError(
-                f"{type(self).__name__}: gallery is {tuple(gallery_GE.shape)}, the bank {tuple(self.bank_ME.shape)}"
+                f"{type(self).__name__}: gallery is {tuple(gallery_GE.shape)}, the bank {tuple(self.bank.shape)}"
             )
         x_GE = unit(gallery_GE)
-        return x_GE, self.bank_ME.to(x_GE)
+        return x_GE, self.bank.to(x_GE)
 
 
 class InvGC(FeatureAdjustment):

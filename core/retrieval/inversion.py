@@ -8,7 +8,7 @@ model changes: pseudo tokens stand in for the output of its word or patch embedd
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,7 +20,6 @@ from torch.nn import functional as F
 from core.encoders.base import Encoder
 from core.errors import ConfigError, DataError
 from core.evaluation.alignment.rows import row_blocks, unit
-from core.nn import PatchEmbed
 from core.types import Encoded, ModalityInput
 
 
@@ -100,7 +99,7 @@ class Inversion(ABC):
         target_VE = unit(targets_VE).to(like)
         start_RD = torch.randn(self.tokens, self._width(), generator=generator, dtype=torch.float64).to(like)
         start_RD = start_RD * self.init_std
-        with _evaluating(self.encoder, self.model), torch.enable_grad():
+        with evaluating(self.encoder, self.model), torch.enable_grad():
             parts = [self._optimise(target_VE[rows], start_RD) for rows in row_blocks(len(target_VE), self.batch_size)]
         vectors, tokens, losses = (torch.cat(part) for part in list(zip(*parts, strict=True))[:3])
         weight_P = torch.tensor([len(part[0]) for part in parts], dtype=torch.float64)
@@ -135,114 +134,8 @@ class Inversion(ABC):
         return vector_VE, pseudo_VRD.detach(), loss_V, torch.stack(history)
 
 
-class TextInversion(Inversion):
-    """OTI: pseudo words in a prompt such as "a photo of {}", for any encoder that has a `token_embedding`.
-
-    prompt: one tokenised row, x (1, T) int64. slots: positions in it that the pseudo words take, one per word (put any
-    valid token id there).
-    """
-
-    def __init__(
-        self,
-        *,
-        model: InvertibleModel,
-        modality: str,
-        prompt: ModalityInput,
-        slots: Sequence[int],
-        steps: int = 150,
-        lr: float = 2e-2,
-        weight_decay: float = 0.01,
-        init_std: float = 0.02,
-        batch_size: int = 64,
-    ) -> None:
-        super().__init__(
-            model=model, modality=modality, tokens=len(slots), steps=steps, lr=lr, weight_decay=weight_decay,
-            init_std=init_std, batch_size=batch_size,
-        )  # fmt: skip
-        embedding = getattr(self.encoder, "token_embedding", None)
-        if not isinstance(embedding, nn.Embedding):
-            raise ConfigError(
-                f"TextInversion: {type(self.encoder).__name__} of '{modality}' has no token_embedding; name a text modality"
-            )
-        length = prompt.x.shape[1]
-        if len(prompt) != 1 or len(set(slots)) < len(slots) or not all(0 <= slot < length for slot in slots):
-            raise ConfigError(
-                f"TextInversion: prompt has {len(prompt)} rows of {length} tokens and slots {list(slots)}; give one row, "
-                f"and different positions from 0 to {length - 1}"
-            )
-        self.embedding, self.prompt, self.slots = embedding, prompt, list(slots)
-
-    def _width(self) -> int:
-        return self.embedding.embedding_dim
-
-    def _like(self) -> Tensor:
-        return self.embedding.weight
-
-    def _input(self, rows: int) -> ModalityInput:
-        return self.prompt.to(self._like().device).rows(torch.zeros(rows, dtype=torch.int64))
-
-    def _replaced(self, pseudo_VRD: Tensor) -> Any:
-        def put(word_VTD: Tensor) -> Tensor:
-            return word_VTD.index_copy(1, torch.tensor(self.slots, device=word_VTD.device), pseudo_VRD)
-
-        return _output_of(self.embedding, put)
-
-
-class ImageInversion(Inversion):
-    """OVI: pseudo patches for any encoder with a patch `stem`, 2D or 3D; class token and positions stay.
-
-    blank: one input row, x (1, C, *size), that sets the grid; its content is not seen. tokens: pseudo patches per item
-    (1, 2 or 4 as published), repeated along the sequence to the number of patches (nearest neighbour).
-    """
-
-    def __init__(
-        self,
-        *,
-        model: InvertibleModel,
-        modality: str,
-        blank: ModalityInput,
-        tokens: int = 1,
-        steps: int = 1000,
-        lr: float = 2e-2,
-        weight_decay: float = 0.01,
-        init_std: float = 0.02,
-        batch_size: int = 64,
-    ) -> None:
-        super().__init__(
-            model=model, modality=modality, tokens=tokens, steps=steps, lr=lr, weight_decay=weight_decay,
-            init_std=init_std, batch_size=batch_size,
-        )  # fmt: skip
-        stem = getattr(self.encoder, "stem", None)
-        if not isinstance(stem, PatchEmbed):
-            raise ConfigError(
-                f"ImageInversion: {type(self.encoder).__name__} of '{modality}' has no patch stem; name an image modality "
-                "that a transformer reads"
-            )
-        if len(blank) != 1:
-            raise ConfigError(f"ImageInversion: blank has {len(blank)} rows; give one")
-        self.stem, self.blank = stem, blank
-
-    def _width(self) -> int:
-        return self.stem.width
-
-    def _like(self) -> Tensor:
-        return next(self.stem.parameters())
-
-    def _input(self, rows: int) -> ModalityInput:
-        return self.blank.to(self._like().device).rows(torch.zeros(rows, dtype=torch.int64))
-
-    def _replaced(self, pseudo_VRD: Tensor) -> Any:
-        def put(embedded: tuple[Tensor, tuple[int, ...]]) -> tuple[Tensor, tuple[int, ...]]:
-            patches = embedded[0].shape[1]
-            if patches < self.tokens:
-                raise ConfigError(f"ImageInversion: {self.tokens} pseudo patches for {patches} patches; ask for fewer")
-            return F.interpolate(pseudo_VRD.transpose(1, 2), size=patches, mode="nearest").transpose(1, 2), embedded[1]
-
-        return _output_of(self.stem, put)
-
-
 @contextmanager
-def _output_of(module: nn.Module, change: Callable[[Any], Any]) -> Iterator[None]:
+def output_of(module: nn.Module, change: Callable[[Any], Any]) -> Iterator[None]:
     """Inside, `module` returns change(its output)."""
     handle = module.register_forward_hook(lambda _module, _args, output: change(output))
     try:
@@ -252,7 +145,7 @@ def _output_of(module: nn.Module, change: Callable[[Any], Any]) -> Iterator[None
 
 
 @contextmanager
-def _evaluating(*modules: Any) -> Iterator[None]:
+def evaluating(*modules: Any) -> Iterator[None]:
     """Inside, every module is in evaluation mode; afterwards each is in the mode it was in."""
     parts = [part for module in modules if isinstance(module, nn.Module) for part in module.modules()]
     training = [part for part in parts if part.training]
