@@ -7,6 +7,7 @@ from core.nn.patch import ConvStem, PatchEmbed
 from core.nn.pooling import AttentionPool, ClsPool, LastPool, MaxPool, MeanMaxPool, MeanPool, PartsPool, Pooling
 from core.nn.positions import LearnedPositions, Positions, SinCosPositions, sincos
 from core.nn.statistics import BatchNormPerKind, using_kind
+from core.nn.token_calibration import TokenCalibration
 
 __all__ = [
     "AttentionPool",
@@ -27,6 +28,7 @@ __all__ = [
     "Positions",
     "SelfAttention",
     "SinCosPositions",
+    "TokenCalibration",
     "TransformerBlock",
     "attend",
     "blocks",

@@ -8,6 +8,7 @@ from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperat
 from core.objectives.contrast.similarity import Cosine, Dot, Similarity
 from core.objectives.contrast.targets import Equality, LabelSmooth, MaskedDuplicates, OneHot, Target
 from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
+from core.objectives.preference import ChoiceCE, ChoiceHinge
 from core.objectives.teachers import MomentumTeacher, Teacher
 from core.objectives.tokens.joint_masked import JointMasked
 from core.objectives.tokens.masked_image import MaskedImage, MaskedImageDecoder
@@ -17,6 +18,8 @@ from core.objectives.views import Embedding, FromTeacher, Head, View, Viewed, as
 
 __all__ = [
     "BatchKeys",
+    "ChoiceCE",
+    "ChoiceHinge",
     "Cosine",
     "Divergence",
     "Dot",
