@@ -8,15 +8,17 @@ from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperat
 from core.objectives.contrast.similarity import Cosine, Dot, Similarity
 from core.objectives.contrast.targets import Equality, LabelSmooth, MaskedDuplicates, OneHot, Target
 from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
-from core.objectives.teachers import MomentumTeacher, Teacher
+from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, MomentumTeacher, Teacher
 from core.objectives.tokens.joint_masked import JointMasked
 from core.objectives.tokens.masked_image import MaskedImage, MaskedImageDecoder
 from core.objectives.tokens.masked_text import MaskedText
 from core.objectives.tokens.sources import FromEncoder, FromFusion, TokenSource
+from core.objectives.topology import TopologyPreservation
 from core.objectives.views import Embedding, FromTeacher, Head, View, Viewed, as_view
 
 __all__ = [
     "BatchKeys",
+    "CompatibleMomentum",
     "Cosine",
     "Divergence",
     "Dot",
@@ -26,6 +28,7 @@ __all__ = [
     "FromEncoder",
     "FromFusion",
     "FromTeacher",
+    "FrozenTeacher",
     "GatheredKeys",
     "HardNegatives",
     "Head",
@@ -54,6 +57,7 @@ __all__ = [
     "Temperature",
     "Term",
     "TokenSource",
+    "TopologyPreservation",
     "View",
     "Viewed",
     "as_view",

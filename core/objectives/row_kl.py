@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from core.objectives.contrast.kernel import TILE, tiles
+from core.objectives.contrast.kernel import TILE
 from core.objectives.contrast.normaliser import accumulator_dtype
-from core.objectives.contrast.targets import Tile
+from core.objectives.contrast.tiles import Tile, tiles
 
 
 class _Sides(NamedTuple):

@@ -14,7 +14,7 @@ from core.objectives.contrast.kernel import TILE
 from core.objectives.contrast.keys import GatheredKeys, Keys, Problem
 from core.objectives.contrast.similarity import Cosine
 from core.objectives.row_kl import row_kl
-from core.objectives.views import View, as_view
+from core.objectives.views import View, Viewed, as_view
 
 
 class TopologyPreservation(Term):
@@ -72,36 +72,33 @@ class TopologyPreservation(Term):
         loss = self.cross_weight * cross + self.within_weight * within
         return {"loss": loss + step.zero(), "cross": cross.detach(), "within": within.detach()}
 
-    def _laid_out(self, step: Step, a_rows: Tensor, b_rows: Tensor) -> tuple[Problem, Problem]:
-        """(a -> b, b -> a): rows of this process, columns of every process that takes part."""
-        a_nE, b_nE = (
-            self.similarity.rows(view(step).rows(rows_n).x) if step.has(view.modality) else _none(step)
+    def _laid_out(self, step: Step, a_rows: Tensor, b_rows: Tensor) -> list[Problem]:
+        """[a -> b, b -> a]: rows of this process, columns of every process that takes part."""
+        a, b = (
+            self.similarity.rows(view(step).rows(rows_n)) if step.has(view.modality) else _none(step)
             for view, rows_n in ((self.first_view, a_rows), (self.second_view, b_rows))
         )
-        item_n = torch.arange(len(a_nE), device=a_nE.device)
-        problems = self.columns.problems(a_nE, b_nE, item_n, (1.0, 1.0))
-        if len(problems) == 2:
-            return problems[0], problems[1]
-        (one,) = problems
-        return one, Problem(one.cols, one.rows, one.col_ids, one.row_ids, one.col_share, one.row_share, one.pairs)
+        item_n = torch.arange(len(a.x), device=a.x.device)
+        problems = self.columns.problems(a, b, item_n, (1.0, 1.0))
+        return [part for problem in problems for part in problem.by_direction()]
 
-    def _kl(self, new: tuple[Problem, Problem], old: tuple[Problem, Problem], row: int, col: int) -> Tensor:
+    def _kl(self, new: list[Problem], old: list[Problem], row: int, col: int) -> Tensor:
         """Rows of modality `row` against columns of modality `col`. The columns of a are those of b -> a."""
-        rows, cols = new[row], new[1 - col]
-        n = max(len(rows.rows), 1)
-        share = 1.0 if rows.row_share is None else rows.row_share
+        rows_nE = new[row].rows.x
+        share = new[row].row_share
+        assert share is not None  # `by_direction` gives rows with terms only
         return row_kl(
-            rows.rows,
-            cols.cols,
-            old[row].rows,
-            old[1 - col].cols,
+            rows_nE,
+            new[1 - col].cols.x,
+            old[row].rows.x,
+            old[1 - col].cols.x,
             scale=1 / self.temperature,
-            own_n=rows.row_ids.item if row == col else None,
-            weight_n=rows.rows.new_full((len(rows.rows),), share / n),
+            own_n=new[row].row_ids.item if row == col else None,
+            weight_n=rows_nE.new_full((len(rows_nE),), share / max(len(rows_nE), 1)),
             tile=self.tile,
         )
 
 
-def _none(step: Step) -> Tensor:
+def _none(step: Step) -> Viewed:
     zero = step.zero()
-    return zero + zero.new_zeros(0, 0)
+    return Viewed(zero + zero.new_zeros(0, 0))
