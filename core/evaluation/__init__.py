@@ -9,6 +9,15 @@ from core.evaluation.classification import (
     macro_auroc,
     macro_auroc_gain,
 )
+from core.evaluation.continual import (
+    ContinualScores,
+    average_figure,
+    average_over_time,
+    backward_transfer,
+    continual_scores,
+    forgetting,
+    forward_transfer,
+)
 from core.evaluation.embeddings import alignment_figures
 from core.evaluation.label_efficiency import ProbeScores, ProbeSplit, label_efficiency, subset
 from core.evaluation.probe import KNNProbe, LinearProbe, Probe
@@ -28,6 +37,7 @@ from core.evaluation.zero_shot import (
 __all__ = [
     "ClassScores",
     "ClassificationScores",
+    "ContinualScores",
     "Interval",
     "KNNProbe",
     "LabelScores",
@@ -43,9 +53,15 @@ __all__ = [
     "SegmentationScores",
     "ZeroShot",
     "alignment_figures",
+    "average_figure",
+    "average_over_time",
+    "backward_transfer",
     "bootstrap_interval",
     "chance_levels",
     "classification_scores",
+    "continual_scores",
+    "forgetting",
+    "forward_transfer",
     "label_efficiency",
     "macro_auroc",
     "macro_auroc_gain",
@@ -64,4 +80,4 @@ __all__ = [
     "two_way_retrieval",
     "youden_threshold",
     "zero_shot_scores",
-]  # fmt: skip
+]
