@@ -8,6 +8,7 @@ from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperat
 from core.objectives.contrast.similarity import Cosine, Dot, Similarity
 from core.objectives.contrast.targets import Equality, LabelSmooth, MaskedDuplicates, OneHot, Target
 from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
+from core.objectives.primary_components import PrimaryComponents, Unit
 from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, MomentumTeacher, Teacher
 from core.objectives.tokens.joint_masked import JointMasked
 from core.objectives.tokens.masked_image import MaskedImage, MaskedImageDecoder
@@ -46,6 +47,7 @@ __all__ = [
     "Objective",
     "OneHot",
     "Pair",
+    "PrimaryComponents",
     "RandomNegatives",
     "RowCE",
     "Scale",
@@ -58,6 +60,7 @@ __all__ = [
     "Term",
     "TokenSource",
     "TopologyPreservation",
+    "Unit",
     "View",
     "Viewed",
     "as_view",
