@@ -58,7 +58,9 @@ def run_sequence(
             summary = _score(domain, run, seen, folder / f"{t}-{task.name}-on-{k}-{seen.name}", evaluate)
             if not isinstance(summary.get(figure), (int, float)):
                 numbers = [name for name, value in summary.items() if isinstance(value, (int, float))]
-                raise ConfigError(f"figure: the evaluation of '{seen.name}' has no '{figure}'{nearest(figure, numbers)}")
+                raise ConfigError(
+                    f"figure: the evaluation of '{seen.name}' has no '{figure}'{nearest(figure, numbers)}"
+                )
             figure_TT[t, k] = summary[figure]
         before = run
     scores = continual_scores(figure_TT)

@@ -64,7 +64,9 @@ def forward_transfer(figure_TT: ArrayLike, untrained_T: Sequence[float]) -> floa
         raise DataError(f"forward transfer: {len(untrained_T)} untrained figures for {len(seen)} tasks; give one each")
     ahead = [seen[k - 1, k] - untrained_T[k] for k in range(1, len(seen))]
     if not np.isfinite(ahead).all():
-        raise DataError("forward transfer: needs each task scored before it is learned (the entries above the diagonal)")
+        raise DataError(
+            "forward transfer: needs each task scored before it is learned (the entries above the diagonal)"
+        )
     return float(np.mean(ahead)) if ahead else 0.0
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from core.config.build import build
+from core.config.schema import OptimSettings
 from core.encoders import (
     ImageTransformer,
     StretchedPositions,
@@ -17,9 +18,8 @@ from core.encoders import (
     stretched_node,
 )
 from core.errors import CheckpointError, ConfigError
-from core.nn import LearnedPositions, LastPool, SinCosPositions
+from core.nn import LastPool, LearnedPositions, SinCosPositions
 from core.training.optim import make_optimizer
-from core.config.schema import OptimSettings
 from core.types import ModalityInput
 
 SMALL = {"width": 8, "depth": 1, "heads": 2}

@@ -76,7 +76,9 @@ def test_a_folder_that_is_no_run_is_refused(main, tmp_path):
 
 def test_killed_and_resumed_it_ends_in_the_same_bits_and_other_weights_are_refused(first, toy_configs, tmp_path):
     source = Path(shutil.copytree(first, tmp_path / "first"))
-    teachers = "{old: {class_path: core.objectives.FrozenTeacher}, slow: {class_path: core.objectives.CompatibleMomentum}}"
+    teachers = (
+        "{old: {class_path: core.objectives.FrozenTeacher}, slow: {class_path: core.objectives.CompatibleMomentum}}"
+    )
     objectives = (
         "[{class_path: core.objectives.Pair, init_args: {rows: picture, keys: words}},"
         " {class_path: core.objectives.TopologyPreservation, init_args: {first: picture, second: words, teacher: old}}]"
