@@ -5,6 +5,7 @@ from core.encoders.cnn import ConvNet
 from core.encoders.image import ImageTransformer
 from core.encoders.pyramid import SpatialPyramid
 from core.encoders.slices import SlicePooled
+from core.encoders.stretch import StretchedPositions, stretch_table, stretch_text, stretched_length, stretched_node
 from core.encoders.text import TextTransformer
 from core.encoders.text_conv import TextConvNet
 from core.encoders.volume import VolumeTransformer
@@ -18,8 +19,13 @@ __all__ = [
     "SlicePooled",
     "SpatialPyramid",
     "SteppableEncoder",
+    "StretchedPositions",
     "TextConvNet",
     "TextTransformer",
     "VolumeTransformer",
     "require_steps",
+    "stretch_table",
+    "stretch_text",
+    "stretched_length",
+    "stretched_node",
 ]

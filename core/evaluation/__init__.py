@@ -10,6 +10,15 @@ from core.evaluation.classification import (
     macro_auroc,
     macro_auroc_gain,
 )
+from core.evaluation.continual import (
+    ContinualScores,
+    average_figure,
+    average_over_time,
+    backward_transfer,
+    continual_scores,
+    forgetting,
+    forward_transfer,
+)
 from core.evaluation.embeddings import alignment_figures
 from core.evaluation.label_efficiency import ProbeScores, ProbeSplit, label_efficiency, subset
 from core.evaluation.multilingual import LanguageConsistency, language_consistency
@@ -42,6 +51,7 @@ __all__ = [
     "AlignmentScores",
     "ClassScores",
     "ClassificationScores",
+    "ContinualScores",
     "Interval",
     "KNNProbe",
     "LabelScores",
@@ -60,12 +70,18 @@ __all__ = [
     "ZeroShot",
     "alignment_figures",
     "alignment_scores",
+    "average_figure",
+    "average_over_time",
+    "backward_transfer",
     "bootstrap_interval",
     "caption_retrieval",
     "chance_levels",
     "classification_scores",
     "cosine_scores",
     "given_scores",
+    "continual_scores",
+    "forgetting",
+    "forward_transfer",
     "label_efficiency",
     "language_consistency",
     "macro_auroc",
@@ -91,4 +107,4 @@ __all__ = [
     "two_way_retrieval",
     "youden_threshold",
     "zero_shot_scores",
-]  # fmt: skip
+]

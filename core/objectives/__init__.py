@@ -10,16 +10,20 @@ from core.objectives.contrast.targets import Equality, LabelSmooth, MaskedDuplic
 from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
 from core.objectives.preference import ChoiceCE, ChoiceHinge
 from core.objectives.teachers import MomentumTeacher, Teacher
+from core.objectives.primary_components import PrimaryComponents, Unit
+from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, MomentumTeacher, Teacher
 from core.objectives.tokens.joint_masked import JointMasked
 from core.objectives.tokens.masked_image import MaskedImage, MaskedImageDecoder
 from core.objectives.tokens.masked_text import MaskedText
 from core.objectives.tokens.sources import FromEncoder, FromFusion, TokenSource
+from core.objectives.topology import TopologyPreservation
 from core.objectives.views import Embedding, FromTeacher, Head, View, Viewed, as_view
 
 __all__ = [
     "BatchKeys",
     "ChoiceCE",
     "ChoiceHinge",
+    "CompatibleMomentum",
     "Cosine",
     "Divergence",
     "Dot",
@@ -29,6 +33,7 @@ __all__ = [
     "FromEncoder",
     "FromFusion",
     "FromTeacher",
+    "FrozenTeacher",
     "GatheredKeys",
     "HardNegatives",
     "Head",
@@ -46,6 +51,7 @@ __all__ = [
     "Objective",
     "OneHot",
     "Pair",
+    "PrimaryComponents",
     "RandomNegatives",
     "RowCE",
     "Scale",
@@ -57,6 +63,8 @@ __all__ = [
     "Temperature",
     "Term",
     "TokenSource",
+    "TopologyPreservation",
+    "Unit",
     "View",
     "Viewed",
     "as_view",
