@@ -1,5 +1,6 @@
 """Encoders: input of one modality -> Encoded."""
 
+from core.encoders.adapters import Adapter, ClassPatchAdapter, PatchAdapter, TokenAdapter
 from core.encoders.base import BlockContext, BlockHook, Encoder, SteppableEncoder, require_steps
 from core.encoders.cnn import ConvNet
 from core.encoders.image import ImageTransformer
@@ -10,16 +11,20 @@ from core.encoders.text_conv import TextConvNet
 from core.encoders.volume import VolumeTransformer
 
 __all__ = [
+    "Adapter",
     "BlockContext",
     "BlockHook",
+    "ClassPatchAdapter",
     "ConvNet",
     "Encoder",
     "ImageTransformer",
+    "PatchAdapter",
     "SlicePooled",
     "SpatialPyramid",
     "SteppableEncoder",
     "TextConvNet",
     "TextTransformer",
+    "TokenAdapter",
     "VolumeTransformer",
     "require_steps",
 ]

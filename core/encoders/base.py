@@ -113,7 +113,7 @@ class SteppableEncoder(Encoder):
         """(N, D) position vectors that `embed` adds to the tokens of `grid`: for parts that put tokens of their own in
         place of hidden ones. Raises ConfigError where tokens have none that depend on the grid alone."""
         raise ConfigError(
-            f"{type(self).__name__} does not tell the positions of its tokens, which a term that replaces tokens needs; "
+            f"{type(self).__name__} does not tell the positions of its tokens, which a term that replaces some needs; "
             "use core.encoders.ImageTransformer or VolumeTransformer"
         )
 

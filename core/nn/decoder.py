@@ -14,7 +14,7 @@ from core.nn.block import FeedForward
 
 
 class CrossBlock(nn.Module):
-    """h = x + MHA(LN x, LN context); y = h + FFN(LN h): the first block of a MultiMAE decoder (Bachmann et al. 2022)."""
+    """h = x + MHA(LN x, LN context); y = h + FFN(LN h): the first of a decoder of MultiMAE (Bachmann et al. 2022)."""
 
     def __init__(
         self, *, width: int, heads: int, context_width: int | None = None, mlp_ratio: float = 4.0, dropout: float = 0.0

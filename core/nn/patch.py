@@ -20,7 +20,8 @@ CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 class PatchEmbed(nn.Module):
     """Non-overlapping patches through one strided convolution (Dosovitskiy et al. 2021, eq. 1), in 1D, 2D or 3D.
 
-    patch: side lengths in samples, pixels or voxels, in axis order (T,), (H, W) or (S, H, W); their number chooses the axes.
+    patch: side lengths in samples, pixels or voxels, in axis order (T,), (H, W) or (S, H, W); their number
+    chooses the axes.
     Input (B, C, *size), output (B, N, D) and the grid. Raises DataError when a size is no multiple of the patch.
     """
 

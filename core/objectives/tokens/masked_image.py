@@ -18,14 +18,14 @@ from core.nn import SinCosPositions, blocks, init_transformer
 from core.objectives.base import Step, Term
 from core.objectives.tokens.grid_masks import GridMask, RandomMask, checked_ratio
 from core.objectives.tokens.masking import MaskPlan
-from core.objectives.tokens.patch_errors import NormPixelMSE, PatchError
+from core.objectives.tokens.patch_losses import NormPixelMSE, PatchLoss
 from core.objectives.tokens.patches import OPEN_ENDED, grid_of, pad_slices, patchify, real_patches
 from core.objectives.tokens.sources import FromEncoder, TokenSource
 from core.types import ModalityInput, Tokens
 
 
 class MaskedImageDecoder(nn.Module):
-    """A small transformer from visible tokens to the values of every patch, with fixed sine positions in 1D, 2D or 3D."""
+    """A small transformer from visible tokens to the values of every patch, fixed sine positions in 1D to 3D."""
 
     def __init__(
         self,
@@ -38,8 +38,9 @@ class MaskedImageDecoder(nn.Module):
         depth: int = 4,
         heads: int = 6,
     ) -> None:
-        """input_width: D of the tokens it reads. patch, grid: (T,), (H, W) or (S, H, W), patch in pixels, grid in patches;
-        inputs of another size are fine. channels: of the image (times classes for `ClassCE`). width, depth, heads: of the decoder.
+        """input_width: D of the tokens it reads. patch, grid: (T,), (H, W) or (S, H, W), patch in pixels, grid in
+        patches; inputs of another size are fine. channels: of the image (times classes for `ClassCE`). width, depth,
+        heads: of the decoder.
         Raises ConfigError when patch and grid differ in their number of axes."""
         super().__init__()
         if len(patch) != len(grid):
@@ -99,16 +100,16 @@ class MaskedImage(Term):
         ratio: float = 0.75,
         source: TokenSource | None = None,
         mask: GridMask | None = None,
-        error: PatchError | None = None,
+        patch_loss: PatchLoss | None = None,
         name: str | None = None,
     ) -> None:
         """ratio: share of patches that is hidden, in [0, 1). source: where the visible tokens are read, the encoder's
-        last layer when None. mask: another rule of what is hidden, which then has its own ratio. error: of a patch,
-        `NormPixelMSE` when None."""
+        last layer when None. mask: another rule of what is hidden, which then has its own ratio. patch_loss: how wrong
+        a patch is, `NormPixelMSE` when None."""
         super().__init__()
         self.modality, self.decoder = modality, decoder
         self.mask = RandomMask(ratio=checked_ratio("MaskedImage", ratio)) if mask is None else mask
-        self.patch_error = NormPixelMSE() if error is None else error
+        self.patch_loss = NormPixelMSE() if patch_loss is None else patch_loss
         self.source = FromEncoder() if source is None else source
         self.name = f"masked_{modality}" if name is None else name
 
@@ -135,7 +136,7 @@ class MaskedImage(Term):
     def error(self, tokens: Tokens, task: HiddenPatches) -> Tensor:
         """Mean over hidden patches of their error, from the visible tokens."""
         predicted_VNX = self.decoder(tokens, task.plan, task.grid, task.real)
-        error_VN, weight_VN = self.patch_error(predicted_VNX, task.target)
+        error_VN, weight_VN = self.patch_loss(predicted_VNX, task.target)
         hidden = task.plan.hidden
         weight_n = weight_VN[hidden]
         return (error_VN[hidden] * weight_n).sum() / weight_n.sum().clamp_min(1)

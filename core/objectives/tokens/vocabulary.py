@@ -77,7 +77,9 @@ def soft_cross_entropy(
     """
     assert target_M is not None or soft.share == 1.0
 
-    def some(x_mD: Tensor, soft_mE: Tensor, weight_VD: Tensor, bias_V: Tensor | None, *rest: Tensor) -> tuple[Tensor, Tensor]:
+    def some(
+        x_mD: Tensor, soft_mE: Tensor, weight_VD: Tensor, bias_V: Tensor | None, *rest: Tensor
+    ) -> tuple[Tensor, Tensor]:
         log_p_mV = (_logits(x_mD, Classes(weight_VD, bias_V)) / temperature).log_softmax(1)
         with torch.no_grad():
             teacher_mV = _logits(soft_mE, soft.classes)

@@ -15,7 +15,7 @@ from core.errors import ConfigError
 from core.objectives.tokens.patches import normalised
 
 
-class PatchError(nn.Module, ABC):
+class PatchLoss(nn.Module, ABC):
     """The error of a patch, and what a decoder has to predict for it."""
 
     def outputs(self, values: int) -> int:
@@ -27,7 +27,7 @@ class PatchError(nn.Module, ABC):
         """(error, weight), both (V, N) float32 or finer. weight: 0 where a patch has nothing to compare, else 1."""
 
 
-class PixelMSE(PatchError):
+class PixelMSE(PatchLoss):
     """Mean square of the difference (MAE without normalised pixels)."""
 
     def forward(self, predicted_VNX: Tensor, patches_VNP: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,7 +35,7 @@ class PixelMSE(PatchError):
         return error_VN, torch.ones_like(error_VN)
 
 
-class NormPixelMSE(PatchError):
+class NormPixelMSE(PatchLoss):
     """Mean square against patches that are normalised by their own mean and unbiased variance (He et al. 2022)."""
 
     def forward(self, predicted_VNX: Tensor, patches_VNP: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,7 +43,7 @@ class NormPixelMSE(PatchError):
         return error_VN, torch.ones_like(error_VN)
 
 
-class PixelL1(PatchError):
+class PixelL1(PatchLoss):
     """Mean absolute difference (depth in MultiMAE)."""
 
     def forward(self, predicted_VNX: Tensor, patches_VNP: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,7 +51,7 @@ class PixelL1(PatchError):
         return error_VN, torch.ones_like(error_VN)
 
 
-class ClassCE(PatchError):
+class ClassCE(PatchLoss):
     """Mean cross entropy of the class of every pixel, in nats; patches hold class numbers.
 
     ignore: class number of pixels that are not labelled. They are left out of the mean; a patch without any other has
