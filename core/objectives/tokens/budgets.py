@@ -35,10 +35,11 @@ def dirichlet(alpha_BM: Tensor, generator: torch.Generator) -> Tensor:
 
 class Shown(NamedTuple):
     """Visible tokens of one modality. keep: (B, K) int64 positions; real: (B, K) bool, False = filler, whose token must
-    not be read. hidden: (B, N) bool, to be predicted."""
+    not be read. visible, hidden: (B, N) bool; what is neither is padding or lacks the modality."""
 
     keep: Tensor
     real: Tensor
+    visible: Tensor
     hidden: Tensor
 
 
@@ -179,5 +180,5 @@ def shown(visible_BN: Tensor, hidden_BN: Tensor) -> Shown:
     """Positions of the visible tokens, in order of the grid, with fillers behind where a row has fewer than others."""
     count_B = visible_BN.sum(1)
     most = int(count_B.max()) if len(count_B) else 0
-    keep_BK = (~visible_BN).long().argsort(1, stable=True)[:, :most]
-    return Shown(keep_BK, torch.arange(most) < count_B[:, None], hidden_BN)
+    keep_BK = (~visible_BN).long().argsort(dim=1, stable=True)[:, :most]
+    return Shown(keep_BK, torch.arange(most) < count_B[:, None], visible_BN, hidden_BN)

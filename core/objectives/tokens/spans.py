@@ -16,13 +16,13 @@ from core.errors import DataError
 
 
 class Spans(NamedTuple):
-    """input: (V, I) ids, target: (V, J) ids, with masks, True = real; filler ids are 0. count: (V,) hidden spans."""
+    """input: (V, I) ids, target: (V, J) ids, with masks, True = real; filler ids are 0. runs: (V,) hidden spans."""
 
     input: Tensor
     input_mask: Tensor
     target: Tensor
     target_mask: Tensor
-    count: Tensor
+    runs: Tensor
 
 
 def corrupt_spans(ids_VT: Tensor, keep_VT: Tensor, real_VT: Tensor, *, first_sentinel: int, sentinels: int) -> Spans:
@@ -32,9 +32,7 @@ def corrupt_spans(ids_VT: Tensor, keep_VT: Tensor, real_VT: Tensor, *, first_sen
     Raises DataError when a row needs more than `sentinels`.
     """
     keep_VT = keep_VT & real_VT
-    gone_VT = real_VT & ~keep_VT
-    starts_VT = gone_VT.clone()
-    starts_VT[:, 1:] &= ~gone_VT[:, :-1]
+    gone_VT, starts_VT = _runs(keep_VT, real_VT)
     span_VT = starts_VT.long().cumsum(1)  # from 1 on
     count_V = starts_VT.sum(1)
     some_V = real_VT.any(1)
@@ -66,7 +64,7 @@ def join_spans(spans: Spans, *, first_sentinel: int, sentinels: int) -> tuple[Te
     key = torch.cat([in_key, out_key], dim=1)
     ids = torch.cat([spans.input, spans.target], dim=1)
     own = torch.cat([spans.input_mask & ~in_sentinel, spans.target_mask & ~out_sentinel], dim=1)
-    order = key.masked_fill(~own, torch.iinfo(torch.int64).max).argsort(1, stable=True)
+    order = key.masked_fill(~own, torch.iinfo(torch.int64).max).argsort(dim=1, stable=True)
     return _pack(ids.gather(1, order), own.gather(1, order))
 
 
@@ -76,15 +74,19 @@ def keep_within(noise_VT: Tensor, real_VT: Tensor, share_V: Tensor, budget_V: Te
     share_V = share_V.double().clone()
     keep_VT = real_VT & (noise_VT < share_V[:, None])
     for _ in range(200):  # 0.9 ** 200 is 1e-9
-        gone_VT = real_VT & ~keep_VT
-        starts_VT = gone_VT.clone()
-        starts_VT[:, 1:] &= ~gone_VT[:, :-1]
+        _, starts_VT = _runs(keep_VT, real_VT)
         over_V = keep_VT.sum(1) + starts_VT.sum(1) > budget_V
         if not (over_V & (keep_VT.any(1))).any():
             break
         share_V = torch.where(over_V, share_V * shrink, share_V)
         keep_VT = real_VT & (noise_VT < share_V[:, None])
     return keep_VT & (budget_V > 0)[:, None]
+
+
+def at_most_spans(keep_VT: Tensor, real_VT: Tensor, most: int) -> Tensor:
+    """(V, T) `keep`, with everything hidden from the start of the `most`-th run of hidden tokens on."""
+    _, starts_VT = _runs(keep_VT, real_VT)
+    return keep_VT & (starts_VT.long().cumsum(1) < most)
 
 
 def crop_target(spans: Spans, budget_V: Tensor, *, first_sentinel: int, sentinels: int, draw_V: Tensor) -> Spans:
@@ -96,7 +98,7 @@ def crop_target(spans: Spans, budget_V: Tensor, *, first_sentinel: int, sentinel
     too_long_V = length_V > budget_V
     sentinel_VJ = spans.target_mask & (spans.target >= first_sentinel) & (spans.target < first_sentinel + sentinels)
     number_VJ = sentinel_VJ.long().cumsum(1) - 1
-    which_V = (draw_V * spans.count.clamp_min(1)).long()
+    which_V = (draw_V * spans.runs.clamp_min(1)).long()
     place_J = torch.arange(spans.target.shape[1])
     start_V = (sentinel_VJ & (number_VJ == which_V[:, None])).long().argmax(1)
     start_V = torch.where(too_long_V, start_V, 0)
@@ -106,10 +108,18 @@ def crop_target(spans: Spans, budget_V: Tensor, *, first_sentinel: int, sentinel
     return spans._replace(target=target, target_mask=mask)
 
 
+def _runs(keep_VT: Tensor, real_VT: Tensor) -> tuple[Tensor, Tensor]:
+    """(V, T) bool each: tokens that are hidden, and those that start a run of them."""
+    gone_VT = real_VT & ~keep_VT
+    starts_VT = gone_VT.clone()
+    starts_VT[:, 1:] &= ~gone_VT[:, :-1]
+    return gone_VT, starts_VT
+
+
 def _pack(ids_VT: Tensor, here_VT: Tensor) -> tuple[Tensor, Tensor]:
     """The ids that are here, moved to the front, as long as the longest row needs; 0 behind."""
     count_V = here_VT.sum(1)
     most = int(count_V.max()) if len(count_V) else 0
-    order_VT = (~here_VT).long().argsort(1, stable=True)[:, :most]
+    order_VT = (~here_VT).long().argsort(dim=1, stable=True)[:, :most]
     mask_VT = torch.arange(most, device=ids_VT.device) < count_V[:, None]
     return ids_VT.gather(1, order_VT).masked_fill(~mask_VT, 0), mask_VT
