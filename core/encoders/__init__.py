@@ -7,6 +7,7 @@ from core.encoders.image import ImageTransformer
 from core.encoders.pyramid import SpatialPyramid
 from core.encoders.slices import SlicePooled
 from core.encoders.text import TextTransformer
+from core.encoders.text_caption import CaptionTextTransformer
 from core.encoders.text_conv import TextConvNet
 from core.encoders.volume import VolumeTransformer
 
@@ -14,6 +15,7 @@ __all__ = [
     "Adapter",
     "BlockContext",
     "BlockHook",
+    "CaptionTextTransformer",
     "ClassPatchAdapter",
     "ConvNet",
     "Encoder",

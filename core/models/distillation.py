@@ -5,6 +5,8 @@ Shape legend: M = vectors of any origin, D = width of the encoder, E = width of 
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,7 +30,7 @@ class DistillationHead(nn.Module):
         self.prototypes = prototypes
         sizes = [width, *[hidden] * (layers - 1), bottleneck]
         parts: list[nn.Module] = []
-        for one, two in zip(sizes[:-1], sizes[1:], strict=True):
+        for one, two in itertools.pairwise(sizes):
             parts += [nn.Linear(one, two), nn.GELU()]
         self.mlp = nn.Sequential(*parts[:-1])
         for part in self.mlp:
