@@ -2,6 +2,7 @@
 
 from core.nn.attention import CrossAttention, SelfAttention, attend
 from core.nn.block import DropPath, FeedForward, TransformerBlock, blocks, init_transformer
+from core.nn.decoder import CrossBlock, DecoderBlock, QueryPool
 from core.nn.norm import group_norm
 from core.nn.patch import ConvStem, PatchEmbed
 from core.nn.pooling import AttentionPool, ClsPool, LastPool, MaxPool, MeanMaxPool, MeanPool, PartsPool, Pooling
@@ -15,6 +16,8 @@ __all__ = [
     "ClsPool",
     "ConvStem",
     "CrossAttention",
+    "CrossBlock",
+    "DecoderBlock",
     "DropPath",
     "FeedForward",
     "LastPool",
@@ -26,6 +29,7 @@ __all__ = [
     "PatchEmbed",
     "Pooling",
     "Positions",
+    "QueryPool",
     "SelfAttention",
     "SinCosPositions",
     "TokenCalibration",
