@@ -2,7 +2,7 @@
 
 from core.objectives.base import Objective, Step, StepModel, Term, zero_like_graph
 from core.objectives.contrast.divergence import Divergence, RowCE
-from core.objectives.contrast.keys import BatchKeys, GatheredKeys, Keys
+from core.objectives.contrast.keys import BatchKeys, GatheredKeys, GroupedKeys, Keys, ReleasedGather, RingKeys
 from core.objectives.contrast.pair import Pair
 from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
 from core.objectives.contrast.similarity import Cosine, Dot, Similarity
@@ -27,6 +27,7 @@ __all__ = [
     "FromFusion",
     "FromTeacher",
     "GatheredKeys",
+    "GroupedKeys",
     "HardNegatives",
     "Head",
     "JointMasked",
@@ -44,6 +45,8 @@ __all__ = [
     "OneHot",
     "Pair",
     "RandomNegatives",
+    "ReleasedGather",
+    "RingKeys",
     "RowCE",
     "Scale",
     "Similarity",

@@ -17,7 +17,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from core.objectives.contrast.divergence import Divergence, Running
 from core.objectives.contrast.matrix import Matrix
 from core.objectives.contrast.targets import Weights
-from core.objectives.contrast.tiles import Tile, tiles
+from core.objectives.contrast.tiles import Tile
 
 # Two float32 scratch tiles of 32 MiB. Within 10% of the fastest of 256 to 4096 per side on an idle machine, and by far
 # the fastest on a busy one, where each of the few operations per tile ends in a wait for the slowest thread.
@@ -57,7 +57,7 @@ class _TiledLoss(torch.autograd.Function):
         s, b = float(scale), None if bias is None else float(bias)
         scratch = _Scratch(matrix.like, n, m, size, count=2 if wants_grad else 1)
         with torch.autocast(matrix.like.device.type, enabled=False):
-            for tile in tiles(n, m, size):
+            for tile in matrix.tiles(size):
                 running.observe(_logits_(scratch.view(0, tile), matrix, tile, s, b), tile)
             loss = running.value().to(matrix.like.dtype)
             if wants_grad:
@@ -75,10 +75,9 @@ def _gradients(
     matrix: Matrix, s: float, b: float | None, running: Running, size: tuple[int, int], scratch: _Scratch
 ) -> list[Tensor | None]:
     """dL/d(scale, bias, inputs...)."""
-    n, m = matrix.shape
     sums = matrix.gradients()
     d_bias = matrix.like.new_zeros(())
-    for tile in tiles(n, m, size):
+    for tile in matrix.tiles(size):
         z_hw = _logits_(scratch.view(0, tile), matrix, tile, s, b)
         running.gradient_(z_hw, scratch.view(1, tile), tile)
         if b is not None:

@@ -17,7 +17,7 @@ from core.errors import ConfigError, nearest
 from core.objectives.base import Step, StepModel, Term
 from core.objectives.contrast.divergence import Divergence, RowCE, Running
 from core.objectives.contrast.kernel import TILE, term_weights, tiled_loss
-from core.objectives.contrast.keys import GatheredKeys, Keys, Problem
+from core.objectives.contrast.keys import GatheredKeys, Keys, Occasion, Problem
 from core.objectives.contrast.scale import LogScale, Scale
 from core.objectives.contrast.similarity import Cosine, Similarity
 from core.objectives.contrast.targets import OneHot, Target
@@ -68,21 +68,23 @@ class Pair(Term):
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         a_rows, b_rows, batch_rows = step.paired_rows(self.row_view.modality, self.key_view.modality)
-        if len(batch_rows) < 2 and not self.columns.collective:
+        if len(batch_rows) < self.columns.least and not self.columns.collective:
             return self._nothing(step)
         a = self._side(step, self.row_view, a_rows, self.similarity.rows)
         b = self._side(step, self.key_view, b_rows, self.similarity.keys)
         content_n = self._content(step, batch_rows).to(a.x.device)
-        problems = self.columns.problems(a, b, content_n, self.directions)
+        occasion = Occasion(step, batch_rows, self.similarity)
+        problems = self.columns.problems(a, b, content_n, self.directions, occasion)
         if self.similarity.directional:
             problems = [part for problem in problems for part in problem.by_direction()]
-        if problems[0].pairs < 2:
+        if not problems or problems[0].pairs < 2:
             return self._nothing(step)
         solved = [self._solve(problem) for problem in problems]
         return self._values([loss for loss, _ in solved], solved[0][1], problems[0].pairs)
 
     def after_step(self, model: StepModel, index: int) -> None:
         self.scale.clamp_()
+        self.columns.after_step()
 
     def _side(self, step: Step, view: View, rows_n: Tensor, prepare: Callable[[Viewed], Viewed]) -> Viewed:
         if step.has(view.modality):
@@ -102,8 +104,8 @@ class Pair(Term):
         return step.batch.keys[key][batch_rows_n]
 
     def _solve(self, problem: Problem) -> tuple[Tensor, Running]:
-        matrix = self.similarity.matrix(problem.rows, problem.cols)
-        weights = self.target.weights(problem.row_ids, problem.col_ids, matrix.like.dtype)
+        matrix = problem.matrix(self.similarity)
+        weights = problem.weights(self.target, matrix.like.dtype)
         return tiled_loss(
             matrix,
             scale=self.scale.value(),

@@ -153,7 +153,7 @@ class LabelSmooth(Target):
     def weights(self, rows: Ids, cols: Ids, dtype: torch.dtype) -> Weights:
         w = _normalised(_Matches(rows.item, cols.item), dtype)
         w.on_row_n, w.on_col_m = (1 - self.amount) * w.on_row_n, (1 - self.amount) * w.on_col_m
-        w.uniform_row, w.uniform_col = self.amount / len(cols.item), self.amount / len(rows.item)
+        w.uniform_row, w.uniform_col = (self.amount / max(len(ids.item), 1) for ids in (cols, rows))
         return w
 
 
