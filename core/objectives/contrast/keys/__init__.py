@@ -2,6 +2,7 @@
 
 from core.objectives.contrast.keys.base import BatchKeys, Keys, Occasion, Problem
 from core.objectives.contrast.keys.gathered import GatheredKeys, GroupedKeys, ReleasedGather
+from core.objectives.contrast.keys.memory import MemoryKeys, QueueKeys, XBMKeys
 from core.objectives.contrast.keys.ring import RingKeys
 
 __all__ = [
@@ -9,8 +10,11 @@ __all__ = [
     "GatheredKeys",
     "GroupedKeys",
     "Keys",
+    "MemoryKeys",
     "Occasion",
     "Problem",
+    "QueueKeys",
     "ReleasedGather",
     "RingKeys",
+    "XBMKeys",
 ]

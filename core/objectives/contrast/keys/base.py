@@ -3,9 +3,9 @@
 Shape legend: n = pairs in this process, N = pairs in all processes, E = width of the shared space.
 
 An accumulation window: a loss sees the keys of one call. Where a trainer sums the gradients of k calls before it steps,
-each call competes with its own keys only, and the loss is the mean of k losses over n pairs, not one over k n pairs; its
-floor moves with ln n, so compare "gain", not "loss". State (queues, memories, prototypes) moves once per optimiser step,
-in `after_step`: all calls of a window see the same state, and what they found is taken up together at its end.
+each call competes with its own keys only: the loss is the mean of k losses over n pairs, not one over k n pairs, and its
+floor moves with ln n, so compare "gain", not "loss". State (queues, memories, prototypes) moves once per optimiser
+step, in `after_step`: all calls of a window see the same state, and what they found is taken up together at its end.
 """
 
 from __future__ import annotations

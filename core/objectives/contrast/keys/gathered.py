@@ -61,9 +61,9 @@ class GatheredKeys(Keys):
 
 
 class GroupedKeys(GatheredKeys):
-    """`GatheredKeys` inside groups of `size` consecutive processes (M2-Encoder, Guo et al. 2024): negatives are those of
-    the group, traffic stays in it, and the loss is the mean over all pairs. One group is `GatheredKeys`, groups of one
-    process are `BatchKeys`. Losses of different group sizes are not comparable, their floor is ln(pairs of a group).
+    """`GatheredKeys` inside groups of `size` consecutive processes (M2-Encoder, Guo et al. 2024): negatives are those
+    of the group, traffic stays in it, and the loss is the mean over all pairs. One group is `GatheredKeys`, groups of
+    one process are `BatchKeys`. Losses of different group sizes are not comparable: their floor is ln(pairs of a group).
     """
 
     def __init__(self, *, size: int) -> None:
@@ -81,10 +81,10 @@ class GroupedKeys(GatheredKeys):
                 f"GroupedKeys: groups of {self.size} cannot be made of {world} processes; give a size that divides it"
             )
         if world not in self._made:  # every process has to create every group, in the same order
-            groups = [
-                dist.new_group(list(range(first, first + self.size))) for first in range(0, world, self.size)
-            ]
-            self._made[world] = groups[dist.get_rank() // self.size]
+            groups = [dist.new_group(list(range(first, first + self.size))) for first in range(0, world, self.size)]
+            own = groups[dist.get_rank() // self.size]
+            assert isinstance(own, dist.ProcessGroup)  # a number stands for a group that one is no member of
+            self._made[world] = own
         return self._made[world]
 
 
