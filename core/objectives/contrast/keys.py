@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from core.objectives.contrast.targets import Ids
+from core.objectives.contrast.targets import Ids, Target, Weights
 from core.objectives.views import Viewed
 
 
@@ -34,6 +34,14 @@ class Problem:
     row_share: float | None
     col_share: float | None
     pairs: int
+
+    def weights(self, target: Target, dtype: torch.dtype) -> Weights:
+        """Which entries belong together, from the ids and from what else travels with the rows."""
+        row_ids, col_ids = (
+            ids._replace(sides=side.sides, x=side.x.detach())
+            for ids, side in ((self.row_ids, self.rows), (self.col_ids, self.cols))
+        )
+        return target.weights(row_ids, col_ids, dtype)
 
     def by_direction(self) -> list[Problem]:
         """The same terms with the two directions apart, each as the rows of a matrix of its own."""
@@ -90,11 +98,13 @@ class GatheredKeys(Keys):
         a, b = gather_ready(a), gather_ready(b)
         all_a, all_b = gather_viewed(a, counts), gather_viewed(b, counts)
         all_content_N = _gather(content_n, counts)
-        total = sum(counts)
+        total, share_here = sum(counts), n * world / max(sum(counts), 1)
+        if "weight" in a.sides:  # terms of weighted samples: what counts is the weight that is here
+            share_here = float(a.sides["weight"].sum() * world / all_a.sides["weight"].sum().clamp_min(1e-30))
         offset = sum(counts[:rank])
         own = Ids(torch.arange(offset, offset + n, device=device), content_n)
         every = Ids(torch.arange(total, device=device), all_content_N)
-        to_b, to_a = (share * n * world / max(total, 1) for share in shares)
+        to_b, to_a = (share * share_here for share in shares)
         return [
             Problem(a, all_b, own, every, to_b, None, pairs=total),
             Problem(b, all_a, own, every, to_a, None, pairs=total),
@@ -105,28 +115,33 @@ def gather_ready(viewed: Viewed) -> Viewed:
     """The same view with the trailing shape that the other processes have: one without a pair may not know the width,
     and the longest sequence of tokens decides how many all are padded to. Collective."""
     x = viewed.x
+    sides = {name: gather_ready(Viewed(side)).x for name, side in sorted(viewed.sides.items())}
     own = torch.tensor([x.ndim, *x.shape[1:], *[0] * (3 - x.ndim)], device=x.device)
     dist.all_reduce(own, op=dist.ReduceOp.MAX)
     ndim, *tail = own.tolist()
     tail = tail[: ndim - 1]
+    if ndim == 1:
+        return viewed if x.ndim == 1 else Viewed(x.new_zeros(0))
     if ndim == 2:
-        return viewed if list(x.shape[1:]) == tail else Viewed(x.new_zeros(0, *tail) + x.sum())
+        same = list(x.shape[1:]) == tail
+        return Viewed(x if same else x.new_zeros(0, *tail) + x.sum(), viewed.mask, sides)
     tokens, width = tail
     mask = viewed.mask
     if x.ndim < 3 or x.shape[2] != width:
         return Viewed(
-            x.new_zeros(0, tokens, width) + x.sum(), torch.zeros(0, tokens, dtype=torch.bool, device=x.device)
+            x.new_zeros(0, tokens, width) + x.sum(), torch.zeros(0, tokens, dtype=torch.bool, device=x.device), sides
         )
     if mask is None:  # sequences of other processes may be shorter, so the mask has to travel
         mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
     missing = tokens - x.shape[1]
-    return Viewed(F.pad(x, (0, 0, 0, missing)), F.pad(mask, (0, missing)))
+    return Viewed(F.pad(x, (0, 0, 0, missing)), F.pad(mask, (0, missing)), sides)
 
 
 def gather_viewed(viewed: Viewed, counts: list[int]) -> Viewed:
     """Rows of every process in rank order, with gradient. Collective; give it what `gather_ready` returned."""
     x = _Gather.apply(viewed.x, counts)
-    return Viewed(x, None if viewed.mask is None else _gather(viewed.mask, counts))
+    sides = {name: _gather(side, counts) for name, side in sorted(viewed.sides.items())}
+    return Viewed(x, None if viewed.mask is None else _gather(viewed.mask, counts), sides)
 
 
 def _counts(n: int, device: torch.device) -> list[int]:
