@@ -2,7 +2,16 @@
 
 from core.objectives.base import Objective, Step, StepModel, Term, zero_like_graph
 from core.objectives.contrast.divergence import Divergence, RowCE
-from core.objectives.contrast.keys import BatchKeys, GatheredKeys, GroupedKeys, Keys, ReleasedGather, RingKeys
+from core.objectives.contrast.keys import (
+    BatchKeys,
+    GatheredKeys,
+    GroupedKeys,
+    Keys,
+    QueueKeys,
+    ReleasedGather,
+    RingKeys,
+    XBMKeys,
+)
 from core.objectives.contrast.pair import Pair
 from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
 from core.objectives.contrast.similarity import Cosine, Dot, Similarity
@@ -44,6 +53,7 @@ __all__ = [
     "Objective",
     "OneHot",
     "Pair",
+    "QueueKeys",
     "RandomNegatives",
     "ReleasedGather",
     "RingKeys",
@@ -59,6 +69,7 @@ __all__ = [
     "TokenSource",
     "View",
     "Viewed",
+    "XBMKeys",
     "as_view",
     "zero_like_graph",
 ]

@@ -27,9 +27,9 @@ TILE = (2048, 4096)
 class _Scratch:
     """Two tile buffers, made once; smaller tiles use their front."""
 
-    def __init__(self, like: Tensor, n: int, m: int, size: tuple[int, int], count: int) -> None:
+    def __init__(self, like: Tensor, n: int, m: int, size: tuple[int, int]) -> None:
         area = min(n, size[0]) * min(m, size[1])
-        self.buffers = [like.new_empty(area) for _ in range(count)]
+        self.buffers = [like.new_empty(area) for _ in range(2)]
 
     def view(self, which: int, tile: Tile) -> Tensor:
         h, w = tile.shape
@@ -55,10 +55,14 @@ class _TiledLoss(torch.autograd.Function):
     ) -> Tensor:
         n, m = matrix.shape
         s, b = float(scale), None if bias is None else float(bias)
-        scratch = _Scratch(matrix.like, n, m, size, count=2 if wants_grad else 1)
+        scratch = _Scratch(matrix.like, n, m, size)
         with torch.autocast(matrix.like.device.type, enabled=False):
+            if running.prepares:
+                for tile in matrix.tiles(size):
+                    running.prepare(_logits_(scratch.view(0, tile), matrix, tile, s, b), tile)
             for tile in matrix.tiles(size):
-                running.observe(_logits_(scratch.view(0, tile), matrix, tile, s, b), tile)
+                z_hw = _logits_(scratch.view(0, tile), matrix, tile, s, b)
+                running.observe(z_hw, scratch.view(1, tile), tile)
             loss = running.value().to(matrix.like.dtype)
             if wants_grad:
                 ctx.grads = _gradients(matrix, s, b, running, size, scratch)  # type: ignore[attr-defined]
@@ -119,14 +123,17 @@ def tiled_loss(
     return loss, running
 
 
-def term_weights(total_n: Tensor, share: float | None, sample_weight_n: Tensor | None = None) -> Tensor | None:
+def term_weights(
+    total_n: Tensor, share: float | None, sample_weight_n: Tensor | None = None, *, every_row: bool = False
+) -> Tensor | None:
     """(n,) factors of a direction's terms: sample weights over rows with a non-empty target, summing to `share`.
 
     None when share is None. total_n: sums of the target weights (`Weights.row_total_n` or `col_total_m`).
+    every_row: rows with an empty target have terms too (`Divergence.every_row`).
     """
     if share is None:
         return None
-    w_n = (total_n > 0).to(total_n.dtype)
+    w_n = torch.ones_like(total_n) if every_row else (total_n > 0).to(total_n.dtype)
     if sample_weight_n is not None:
         w_n = w_n * sample_weight_n.to(total_n.dtype)
     return share * w_n / w_n.sum().clamp_min(torch.finfo(w_n.dtype).tiny)

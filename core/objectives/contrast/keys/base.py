@@ -2,10 +2,10 @@
 
 Shape legend: n = pairs in this process, N = pairs in all processes, E = width of the shared space.
 
-An accumulation window: a loss sees the keys of one call. Where a trainer sums the gradients of k calls before it steps,
-each call competes with its own keys only: the loss is the mean of k losses over n pairs, not one over k n pairs, and its
-floor moves with ln n, so compare "gain", not "loss". State (queues, memories, prototypes) moves once per optimiser
-step, in `after_step`: all calls of a window see the same state, and what they found is taken up together at its end.
+An accumulation window: a loss sees the keys of one call. Where a trainer sums the gradients of k calls before it
+steps, each call competes with its own keys only: the loss is the mean of k losses over n pairs, not one over k n pairs,
+and its floor moves with ln n, so compare "gain", not "loss". State (queues, memories, prototypes) moves once per
+optimiser step, in `after_step`: all calls of a window see the same state, and what they found is taken up at its end.
 """
 
 from __future__ import annotations
@@ -52,8 +52,12 @@ class Problem:
         return similarity.matrix(self.rows, self.cols)
 
     def weights(self, target: Target, dtype: torch.dtype) -> Weights:
-        """Which entries belong together, and which count in no denominator."""
-        return target.weights(self.row_ids, self.col_ids, dtype)
+        """Which entries belong together, from the ids and from what else travels with the rows."""
+        row_ids, col_ids = (
+            ids._replace(sides=side.sides, x=side.x.detach())
+            for ids, side in ((self.row_ids, self.rows), (self.col_ids, self.cols))
+        )
+        return target.weights(row_ids, col_ids, dtype)
 
 
 @dataclass(frozen=True, slots=True)

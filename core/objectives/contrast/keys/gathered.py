@@ -19,7 +19,7 @@ from core.objectives.contrast.keys.processes import (
     gather_viewed,
     rows_of_all,
     same_need_of_gradient,
-    sum_of_all,
+    share_here,
     world_size,
 )
 from core.objectives.contrast.targets import Ids
@@ -30,8 +30,8 @@ class GatheredKeys(Keys):
     """The pairs of every process, gathered with gradient; each process keeps its own rows, so that the work per process
     is n x N in each direction. In a single process this is `BatchKeys`.
 
-    The shares are scaled by n * G / N, so that the average over processes that data-parallel training takes of losses
-    and gradients is the loss over all N pairs, however unevenly present rows are spread.
+    The shares are scaled by n * G / N (or the like of sample weights), so that the average over processes that
+    data-parallel training takes of losses and gradients is the loss over all N pairs, however unevenly they are spread.
     """
 
     @property
@@ -43,14 +43,14 @@ class GatheredKeys(Keys):
     ) -> list[Problem]:
         if not self.collective:
             return BatchKeys().problems(a, b, content_n, shares)
-        n, device, group = len(a.x), a.x.device, self._group()
-        counts = rows_of_all(n, device, group)
+        group = self._group()
+        counts = rows_of_all(len(a.x), a.x.device, group)
         # no early way out on what is known here alone: every process has to make the same exchanges
         a, b = (same_need_of_gradient(gather_ready(side, group), group) for side in (a, b))
         all_a, all_b = gather_viewed(a, counts, group), gather_viewed(b, counts, group)
         own, every = ids_of(content_n, counts, dist.get_rank(group), group)
-        factor = n * world_size() / max(sum_of_all(n, device), 1)
-        to_b, to_a = (share * factor for share in shares)
+        here = share_here(a)
+        to_b, to_a = (share * here for share in shares)
         return [
             Problem(a, all_b, own, every, to_b, None, pairs=len(every.item)),
             Problem(b, all_a, own, every, to_a, None, pairs=len(every.item)),
@@ -63,7 +63,7 @@ class GatheredKeys(Keys):
 class GroupedKeys(GatheredKeys):
     """`GatheredKeys` inside groups of `size` consecutive processes (M2-Encoder, Guo et al. 2024): negatives are those
     of the group, traffic stays in it, and the loss is the mean over all pairs. One group is `GatheredKeys`, groups of
-    one process are `BatchKeys`. Losses of different group sizes are not comparable: their floor is ln(pairs of a group).
+    one process are `BatchKeys`. The floor of the loss is ln(pairs of a group): compare "gain".
     """
 
     def __init__(self, *, size: int) -> None:

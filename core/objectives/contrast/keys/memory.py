@@ -14,7 +14,14 @@ from torch import Tensor
 from core.errors import ConfigError
 from core.objectives.contrast.keys.base import Keys, Occasion, Problem
 from core.objectives.contrast.keys.fifo import Fifo
-from core.objectives.contrast.keys.processes import gather, gather_ready, rows_of_all, same_need_of_gradient, world_size
+from core.objectives.contrast.keys.processes import (
+    gather,
+    gather_ready,
+    rows_of_all,
+    same_need_of_gradient,
+    share_here,
+    world_size,
+)
 from core.objectives.contrast.targets import Ids
 from core.objectives.views import Viewed
 
@@ -69,7 +76,7 @@ class MemoryKeys(Keys):
         start = sum(counts[:rank])
         rows = Ids(items_N[start : start + n], content_n)
         x_mE, cols = self.columns(keys_NE, Ids(items_N, content_N))
-        share = shares[0] * n * len(counts) / max(sum(counts), 1)
+        share = shares[0] * share_here(a)
         return [Problem(a, Viewed(x_mE), rows, cols, share, None, pairs=len(x_mE) if sum(counts) else 0)]
 
     @abstractmethod
@@ -123,8 +130,9 @@ class XBMKeys(MemoryKeys):
     """Cross-batch memory (Wang et al. 2020): the student's own features of the last `size` rows.
 
     The memory takes in the current batch before the loss (the newest `size` rows of it), so a row meets the column of
-    the very same row too: the target decides whether that is a positive. With size 0 there is no loss. Nothing is compared or remembered before
-    `warm_up` steps, while features still drift fast. Add it to the batch's own loss as a second term.
+    the very same row too: the target decides whether that is a positive. With size 0 there is no loss. Nothing is
+    compared or remembered before `warm_up` steps, while features still drift fast. Add it to the batch's own loss as a
+    second term.
     Unlike the released code, class id 0 is a class like the others, and a batch that runs over the end of the memory
     goes on at its start.
     """

@@ -6,6 +6,7 @@ Every function here is collective over its group (None: all processes).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from core.objectives.contrast.normaliser import accumulator_dtype
 from core.objectives.views import Viewed
 
 Group = dist.ProcessGroup | None
@@ -32,35 +34,43 @@ def rows_of_all(n: int, device: torch.device, group: Group = None) -> list[int]:
     return [int(t) for t in out]
 
 
-def sum_of_all(n: int, device: torch.device) -> int:
-    """Sum over all processes; n itself where training is not distributed."""
+def share_here(viewed: Viewed) -> float:
+    """What a mean over the rows of this process weighs, so that the mean over processes is the mean over all rows: rows
+    here / rows of all * processes, or the same of the sample weights in `sides["weight"]`. Collective over all."""
+    here = viewed.sides.get("weight")
+    own = torch.tensor(float(len(viewed.x)), device=viewed.x.device) if here is None else here.sum()
     if world_size() == 1:
-        return n
-    total = torch.tensor([n], device=device)
+        return 1.0
+    own = own.to(accumulator_dtype(own.device))
+    total = own.clone()
     dist.all_reduce(total)
-    return int(total)
+    return float(own * world_size() / total) if total > 0 else 0.0
 
 
 def gather_ready(viewed: Viewed, group: Group = None) -> Viewed:
     """The same view with the trailing shape that the other processes have: one without a pair may not know the width,
     and the longest sequence of tokens decides how many all are padded to."""
     x = viewed.x
+    sides = {name: gather_ready(Viewed(side), group).x for name, side in sorted(viewed.sides.items())}
     own = torch.tensor([x.ndim, *x.shape[1:], *[0] * (3 - x.ndim)], device=x.device)
     dist.all_reduce(own, op=dist.ReduceOp.MAX, group=group)
     ndim, *tail = own.tolist()
     tail = tail[: ndim - 1]
+    if ndim == 1:
+        return viewed if x.ndim == 1 else Viewed(x.new_zeros(0))
     if ndim == 2:
-        return viewed if list(x.shape[1:]) == tail else Viewed(x.new_zeros(0, *tail) + x.sum())
+        same = list(x.shape[1:]) == tail
+        return Viewed(x if same else x.new_zeros(0, *tail) + x.sum(), viewed.mask, sides)
     tokens, width = tail
     mask = viewed.mask
     if x.ndim < 3 or x.shape[2] != width:
         return Viewed(
-            x.new_zeros(0, tokens, width) + x.sum(), torch.zeros(0, tokens, dtype=torch.bool, device=x.device)
+            x.new_zeros(0, tokens, width) + x.sum(), torch.zeros(0, tokens, dtype=torch.bool, device=x.device), sides
         )
     if mask is None:  # sequences of other processes may be shorter, so the mask has to travel
         mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
     missing = tokens - x.shape[1]
-    return Viewed(F.pad(x, (0, 0, 0, missing)), F.pad(mask, (0, missing)))
+    return Viewed(F.pad(x, (0, 0, 0, missing)), F.pad(mask, (0, missing)), sides)
 
 
 def same_need_of_gradient(viewed: Viewed, group: Group = None) -> Viewed:
@@ -71,13 +81,12 @@ def same_need_of_gradient(viewed: Viewed, group: Group = None) -> Viewed:
     dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=group)
     if bool(flag) == x.requires_grad:
         return viewed
-    return Viewed(x.detach().requires_grad_(bool(flag)), viewed.mask)
+    return Viewed(x.detach().requires_grad_(bool(flag)), viewed.mask, viewed.sides)
 
 
 def gather_viewed(viewed: Viewed, counts: list[int], group: Group = None) -> Viewed:
     """Rows of every process in rank order, with gradient; give it what `gather_ready` returned."""
-    x = _Gather.apply(viewed.x, counts, group)
-    return Viewed(x, None if viewed.mask is None else gather(viewed.mask, counts, group))
+    return _gathered(_Gather.apply(viewed.x, counts, group), viewed, counts, group)
 
 
 def gather_released(viewed: Viewed, counts: list[int], group: Group = None) -> Viewed:
@@ -85,8 +94,18 @@ def gather_released(viewed: Viewed, counts: list[int], group: Group = None) -> V
     rank = dist.get_rank(group)
     start, stop = sum(counts[:rank]), sum(counts[: rank + 1])
     all_x = gather(viewed.x.detach(), counts, group)
-    x = torch.cat([all_x[:start], viewed.x, all_x[stop:]])
-    return Viewed(x, None if viewed.mask is None else gather(viewed.mask, counts, group))
+    return _gathered(torch.cat([all_x[:start], viewed.x, all_x[stop:]]), viewed, counts, group)
+
+
+def _gathered(x: Tensor, viewed: Viewed, counts: list[int], group: Group) -> Viewed:
+    """All rows x with the gathered mask and sides."""
+    mask = None if viewed.mask is None else gather(viewed.mask, counts, group)
+    return Viewed(x, mask, gather_sides(viewed.sides, counts, group))
+
+
+def gather_sides(sides: Mapping[str, Tensor], counts: list[int], group: Group = None) -> dict[str, Tensor]:
+    """The sides of every process's rows."""
+    return {name: gather(side, counts, group) for name, side in sorted(sides.items())}
 
 
 def gather(x_n: Tensor, counts: list[int], group: Group = None) -> Tensor:

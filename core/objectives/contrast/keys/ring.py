@@ -17,12 +17,15 @@ from core.objectives.contrast.keys.base import BatchKeys, Keys, Occasion, Proble
 from core.objectives.contrast.keys.gathered import ids_of
 from core.objectives.contrast.keys.processes import (
     gather_ready,
+    gather_sides,
     rows_of_all,
     same_need_of_gradient,
+    share_here,
     world_size,
 )
 from core.objectives.contrast.matrix import Gradients, Matrix
 from core.objectives.contrast.similarity import Similarity
+from core.objectives.contrast.targets import Target, Weights
 from core.objectives.contrast.tiles import Tile, tiles
 from core.objectives.views import Viewed
 
@@ -51,11 +54,11 @@ class RingKeys(Keys):
         a, b = (same_need_of_gradient(gather_ready(side)) for side in (a, b))
         own, every = ids_of(content_n, counts, dist.get_rank())
         total = sum(counts)
-        factor = len(a.x) * world_size() / max(total, 1)
+        here = share_here(a)
         sides = [(a, b, shares[0]), (b, a, shares[1])]
         # a direction of weight 0 is left out by all processes alike
         return [
-            RingProblem(rows, cols, own, every, share * factor, None, total, counts)
+            RingProblem(rows, cols, own, every, share * here, None, total, counts)
             for rows, cols, share in sides
             if share > 0
         ]
@@ -69,6 +72,12 @@ class RingProblem(Problem):
 
     def matrix(self, similarity: Similarity) -> Matrix:
         return RingMatrix(similarity, self.rows, self.cols, self.counts)
+
+    def weights(self, target: Target, dtype: torch.dtype) -> Weights:
+        """What targets ask of the columns is gathered whole, without the vectors that are compared."""
+        rows = self.row_ids._replace(sides=self.rows.sides, x=self.rows.x.detach())
+        cols = self.col_ids._replace(sides=gather_sides(self.cols.sides, self.counts))
+        return target.weights(rows, cols, dtype)
 
 
 class RingMatrix(Matrix):
