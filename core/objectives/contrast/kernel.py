@@ -18,6 +18,7 @@ from core.objectives.contrast.divergence import Divergence, Running
 from core.objectives.contrast.matrix import Matrix
 from core.objectives.contrast.targets import Weights
 from core.objectives.contrast.tiles import Tile
+from core.objectives.processes import mean_of_all
 
 # Two float32 scratch tiles of 32 MiB. Within 10% of the fastest of 256 to 4096 per side on an idle machine, and by far
 # the fastest on a busy one, where each of the few operations per tile ends in a wait for the slowest thread.
@@ -124,16 +125,23 @@ def tiled_loss(
 
 
 def term_weights(
-    total_n: Tensor, share: float | None, sample_weight_n: Tensor | None = None, *, every_row: bool = False
+    total_n: Tensor,
+    share: float | None,
+    sample_weight_n: Tensor | None = None,
+    *,
+    every_row: bool = False,
+    everywhere: bool = False,
 ) -> Tensor | None:
     """(n,) factors of a direction's terms: sample weights over rows with a non-empty target, summing to `share`.
 
     None when share is None. total_n: sums of the target weights (`Weights.row_total_n` or `col_total_m`).
-    every_row: rows with an empty target have terms too (`Divergence.every_row`).
+    every_row: rows with an empty target have terms too (`Divergence.every_row`). everywhere: the factors of all
+    processes sum to share * processes, whatever of it is here; collective.
     """
     if share is None:
         return None
     w_n = torch.ones_like(total_n) if every_row else (total_n > 0).to(total_n.dtype)
     if sample_weight_n is not None:
         w_n = w_n * sample_weight_n.to(total_n.dtype)
-    return share * w_n / w_n.sum().clamp_min(torch.finfo(w_n.dtype).tiny)
+    total = mean_of_all(w_n.sum()) if everywhere else w_n.sum()
+    return share * w_n / total.clamp_min(torch.finfo(w_n.dtype).tiny)

@@ -84,7 +84,7 @@ class Pair(Term):
         problems = self.columns.problems(a, b, content_n, self.directions, occasion)
         if self.similarity.directional:
             problems = [part for problem in problems for part in problem.by_direction()]
-        if not problems or problems[0].pairs < 2:
+        if not problems or (problems[0].pairs < 2 and not self.columns.collective):
             return self._nothing(step)
         solved = [self._solve(problem, step.index) for problem in problems]
         self._tell(step, batch_rows, [running for _, running in solved])
@@ -140,7 +140,7 @@ class Pair(Term):
     def _solve(self, problem: Problem, index: int) -> tuple[Tensor, Running]:
         matrix = problem.matrix(self.similarity)
         weights = problem.weights(self.target, matrix.like.dtype)
-        every_row = self.divergence.every_row
+        terms = {"every_row": self.divergence.every_row, "everywhere": problem.everywhere}
         return tiled_loss(
             matrix,
             scale=self.scale.at(index),
@@ -148,10 +148,10 @@ class Pair(Term):
             weights=weights,
             divergence=self.divergence,
             row_weight_n=term_weights(
-                weights.row_total_n, problem.row_share, problem.rows.sides.get("weight"), every_row=every_row
+                weights.row_total_n, problem.row_share, problem.rows.sides.get("weight"), **terms
             ),
             col_weight_m=term_weights(
-                weights.col_total_m, problem.col_share, problem.cols.sides.get("weight"), every_row=every_row
+                weights.col_total_m, problem.col_share, problem.cols.sides.get("weight"), **terms
             ),
             tile=self.tile,
         )
@@ -163,7 +163,7 @@ class Pair(Term):
         return {
             "loss": loss,
             "accuracy": running.accuracy(),
-            "gain": sum(self.directions) * math.log(pairs) - loss.detach(),
+            "gain": sum(self.directions) * math.log(max(pairs, 1)) - loss.detach(),
             "positive": positive,
             **self.scale.logs(),
         }

@@ -27,8 +27,10 @@ from core.objectives.views import Viewed
 class Problem:
     """One logit matrix: its rows, its columns, their ids, and the share of the loss that each direction carries.
 
-    share is None for a direction without terms here. pairs: columns that a row competes with when nothing is excluded;
-    below two there is no loss.
+    share is None for a direction without terms here. pairs: columns that a row competes with when nothing is excluded.
+    everywhere: the shares are those of a mean over the rows of all processes, of which these are some, so that the
+    average over processes that data-parallel training takes of losses and gradients is that mean, however unevenly
+    rows, sample weights and empty targets are spread. Every process then solves the same problems, in the same order.
     """
 
     rows: Viewed
@@ -38,13 +40,15 @@ class Problem:
     row_share: float | None
     col_share: float | None
     pairs: int
+    everywhere: bool = False
 
     def by_direction(self) -> list[Problem]:
         """The same terms with the two directions apart, each as the rows of a matrix of its own."""
         if self.col_share is None:
             return [self]
         parts = [] if self.row_share is None else [replace(self, col_share=None)]
-        parts.append(Problem(self.cols, self.rows, self.col_ids, self.row_ids, self.col_share, None, self.pairs))
+        swapped = replace(self, rows=self.cols, cols=self.rows, row_ids=self.col_ids, col_ids=self.row_ids)
+        parts.append(replace(swapped, row_share=self.col_share, col_share=None))
         return parts
 
     def matrix(self, similarity: Similarity) -> Matrix:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.errors import ConfigError
 from core.objectives.contrast.keys.base import BatchKeys, Keys, Occasion, Problem
-from core.objectives.contrast.keys.processes import (
+from core.objectives.processes import (
     Group,
     gather,
     gather_ready,
@@ -19,7 +19,6 @@ from core.objectives.contrast.keys.processes import (
     gather_viewed,
     rows_of_all,
     same_need_of_gradient,
-    share_here,
     world_size,
 )
 from core.objectives.contrast.targets import Ids
@@ -29,9 +28,6 @@ from core.objectives.views import Viewed
 class GatheredKeys(Keys):
     """The pairs of every process, gathered with gradient; each process keeps its own rows, so that the work per process
     is n x N in each direction. In a single process this is `BatchKeys`.
-
-    The shares are scaled by n * G / N (or the like of sample weights), so that the average over processes that
-    data-parallel training takes of losses and gradients is the loss over all N pairs, however unevenly they are spread.
     """
 
     @property
@@ -49,12 +45,11 @@ class GatheredKeys(Keys):
         a, b = (same_need_of_gradient(gather_ready(side, group), group) for side in (a, b))
         all_a, all_b = gather_viewed(a, counts, group), gather_viewed(b, counts, group)
         own, every = ids_of(content_n, counts, dist.get_rank(group), group)
-        here = share_here(a)
-        to_b, to_a = (share * here for share in shares)
-        return [
-            Problem(a, all_b, own, every, to_b, None, pairs=len(every.item)),
-            Problem(b, all_a, own, every, to_a, None, pairs=len(every.item)),
-        ]
+        pairs = len(every.item)
+        problems = [Problem(a, all_b, own, every, shares[0], None, pairs, everywhere=True)]
+        if shares[1] > 0:  # all processes alike
+            problems.append(Problem(b, all_a, own, every, shares[1], None, pairs, everywhere=True))
+        return problems
 
     def _group(self) -> Group:
         return None

@@ -14,12 +14,11 @@ from torch import Tensor
 from core.errors import ConfigError
 from core.objectives.contrast.keys.base import Keys, Occasion, Problem
 from core.objectives.contrast.keys.fifo import Fifo
-from core.objectives.contrast.keys.processes import (
+from core.objectives.processes import (
     gather,
     gather_ready,
     rows_of_all,
     same_need_of_gradient,
-    share_here,
     world_size,
 )
 from core.objectives.contrast.targets import Ids
@@ -76,8 +75,7 @@ class MemoryKeys(Keys):
         start = sum(counts[:rank])
         rows = Ids(items_N[start : start + n], content_n)
         x_mE, cols = self.columns(keys_NE, Ids(items_N, content_N))
-        share = shares[0] * share_here(a)
-        return [Problem(a, Viewed(x_mE), rows, cols, share, None, pairs=len(x_mE) if sum(counts) else 0)]
+        return [Problem(a, Viewed(x_mE), rows, cols, shares[0], None, pairs=len(x_mE), everywhere=self.collective)]
 
     @abstractmethod
     def columns(self, keys_NE: Tensor, ids: Ids) -> tuple[Tensor, Ids]:

@@ -6,7 +6,7 @@ Shape legend: n = pairs in this process, N = pairs in all processes, G = process
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.distributed as dist
@@ -15,12 +15,11 @@ from torch import Tensor
 from core.errors import ConfigError
 from core.objectives.contrast.keys.base import BatchKeys, Keys, Occasion, Problem
 from core.objectives.contrast.keys.gathered import ids_of
-from core.objectives.contrast.keys.processes import (
+from core.objectives.processes import (
     gather_ready,
     gather_sides,
     rows_of_all,
     same_need_of_gradient,
-    share_here,
     world_size,
 )
 from core.objectives.contrast.matrix import Gradients, Matrix
@@ -54,11 +53,10 @@ class RingKeys(Keys):
         a, b = (same_need_of_gradient(gather_ready(side)) for side in (a, b))
         own, every = ids_of(content_n, counts, dist.get_rank())
         total = sum(counts)
-        here = share_here(a)
         sides = [(a, b, shares[0]), (b, a, shares[1])]
         # a direction of weight 0 is left out by all processes alike
         return [
-            RingProblem(rows, cols, own, every, share * here, None, total, counts)
+            RingProblem(rows, cols, own, every, share, None, total, True, counts)
             for rows, cols, share in sides
             if share > 0
         ]
@@ -68,7 +66,7 @@ class RingKeys(Keys):
 class RingProblem(Problem):
     """cols holds this process's block only; the column ids are those of all blocks. counts: pairs per process."""
 
-    counts: list[int]
+    counts: list[int] = field(default_factory=list)
 
     def matrix(self, similarity: Similarity) -> Matrix:
         return RingMatrix(similarity, self.rows, self.cols, self.counts)

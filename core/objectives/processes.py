@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from core.objectives.contrast.normaliser import accumulator_dtype
 from core.objectives.views import Viewed
 
 Group = dist.ProcessGroup | None
@@ -34,17 +33,13 @@ def rows_of_all(n: int, device: torch.device, group: Group = None) -> list[int]:
     return [int(t) for t in out]
 
 
-def share_here(viewed: Viewed) -> float:
-    """What a mean over the rows of this process weighs, so that the mean over processes is the mean over all rows: rows
-    here / rows of all * processes, or the same of the sample weights in `sides["weight"]`. Collective over all."""
-    here = viewed.sides.get("weight")
-    own = torch.tensor(float(len(viewed.x)), device=viewed.x.device) if here is None else here.sum()
+def mean_of_all(x: Tensor) -> Tensor:
+    """Mean of a 0-d tensor over processes, without gradient; itself where training is not distributed."""
     if world_size() == 1:
-        return 1.0
-    own = own.to(accumulator_dtype(own.device))
-    total = own.clone()
+        return x
+    total = x.detach().clone()
     dist.all_reduce(total)
-    return float(own * world_size() / total) if total > 0 else 0.0
+    return total / world_size()
 
 
 def gather_ready(viewed: Viewed, group: Group = None) -> Viewed:
