@@ -1,12 +1,22 @@
 """Objectives: weighted sums of terms that compare, mask, match and reconstruct."""
 
 from core.objectives.base import Objective, Step, StepModel, Term, zero_like_graph
-from core.objectives.contrast.divergence import Divergence, RowCE
+from core.objectives.contrast.divergence import BalancedBCE, Divergence, Hinge, Margin, ReverseKL, RowCE, Sigmoid
 from core.objectives.contrast.keys import BatchKeys, GatheredKeys, Keys
 from core.objectives.contrast.pair import Pair
 from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
 from core.objectives.contrast.similarity import Cosine, Dot, Similarity
-from core.objectives.contrast.targets import Equality, LabelSmooth, MaskedDuplicates, OneHot, Target
+from core.objectives.contrast.targets import (
+    EachEqual,
+    Equality,
+    GradedEquality,
+    LabelSmooth,
+    MaskedDuplicates,
+    OffDiagonalSmooth,
+    OneHot,
+    SampleSmooth,
+    Target,
+)
 from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
 from core.objectives.teachers import MomentumTeacher, Teacher
 from core.objectives.tokens.joint_masked import JointMasked
@@ -16,10 +26,12 @@ from core.objectives.tokens.sources import FromEncoder, FromFusion, TokenSource
 from core.objectives.views import Embedding, FromTeacher, Head, View, Viewed, as_view
 
 __all__ = [
+    "BalancedBCE",
     "BatchKeys",
     "Cosine",
     "Divergence",
     "Dot",
+    "EachEqual",
     "Embedding",
     "Equality",
     "FixedScale",
@@ -27,12 +39,15 @@ __all__ = [
     "FromFusion",
     "FromTeacher",
     "GatheredKeys",
+    "GradedEquality",
     "HardNegatives",
     "Head",
+    "Hinge",
     "JointMasked",
     "Keys",
     "LabelSmooth",
     "LogScale",
+    "Margin",
     "MaskedDuplicates",
     "MaskedImage",
     "MaskedImageDecoder",
@@ -41,11 +56,15 @@ __all__ = [
     "MomentumTeacher",
     "Negatives",
     "Objective",
+    "OffDiagonalSmooth",
     "OneHot",
     "Pair",
     "RandomNegatives",
+    "ReverseKL",
     "RowCE",
+    "SampleSmooth",
     "Scale",
+    "Sigmoid",
     "Similarity",
     "Step",
     "StepModel",
