@@ -20,8 +20,8 @@ class ReverseKL(Divergence):
     """L = sum_i u_i KL_i + sum_j v_j KL'_j with KL_i = sum_j P_ij [log P_ij - log(Q_ij + eps)] (SDM of IRRA, Jiang and
     Ye 2023; CMPM, Zhang and Lu 2018). dL/dZ_ij = u_i P_ij [log P_ij - log(Q_ij + eps) - KL_i] + the like of columns.
 
-    A direction costs at most -ln(eps) (18.42). The papers add the two directions up: `directions: [1, 1]`. Takes targets
-    that are distributions (`OneHot`, `Equality`).
+    A direction costs at most -ln(eps) (18.42). The papers add the two directions up: `directions: [1, 1]`. Takes
+    targets that are distributions (`OneHot`, `Equality`).
     """
 
     def __init__(self, *, eps: float = 1e-8) -> None:
