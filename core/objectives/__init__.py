@@ -12,10 +12,29 @@ from core.objectives.contrast.keys import (
     RingKeys,
     XBMKeys,
 )
+from core.objectives.contrast.divergence import BalancedBCE, Divergence, Hinge, Margin, ReverseKL, RowCE, Sigmoid
+from core.objectives.contrast.keys import BatchKeys, GatheredKeys, Keys
 from core.objectives.contrast.pair import Pair
 from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
 from core.objectives.contrast.similarity import Cosine, Dot, Similarity
-from core.objectives.contrast.targets import Equality, LabelSmooth, MaskedDuplicates, OneHot, Target
+from core.objectives.contrast.targets import (
+    EachEqual,
+    Equality,
+    GradedEquality,
+    IntraModal,
+    KeySoftmax,
+    LabelSmooth,
+    LearnedSim,
+    MaskedDuplicates,
+    Mix,
+    OffDiagonalSmooth,
+    OneHot,
+    PrototypeSoft,
+    SampleSmooth,
+    Target,
+    TeacherPair,
+    TeacherSoftmax,
+)
 from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
 from core.objectives.teachers import MomentumTeacher, Teacher
 from core.objectives.tokens.joint_masked import JointMasked
@@ -25,10 +44,12 @@ from core.objectives.tokens.sources import FromEncoder, FromFusion, TokenSource
 from core.objectives.views import Embedding, FromTeacher, Head, View, Viewed, as_view
 
 __all__ = [
+    "BalancedBCE",
     "BatchKeys",
     "Cosine",
     "Divergence",
     "Dot",
+    "EachEqual",
     "Embedding",
     "Equality",
     "FixedScale",
@@ -37,33 +58,48 @@ __all__ = [
     "FromTeacher",
     "GatheredKeys",
     "GroupedKeys",
+    "GradedEquality",
     "HardNegatives",
     "Head",
+    "Hinge",
+    "IntraModal",
     "JointMasked",
+    "KeySoftmax",
     "Keys",
     "LabelSmooth",
+    "LearnedSim",
     "LogScale",
+    "Margin",
     "MaskedDuplicates",
     "MaskedImage",
     "MaskedImageDecoder",
     "MaskedText",
     "Matching",
+    "Mix",
     "MomentumTeacher",
     "Negatives",
     "Objective",
+    "OffDiagonalSmooth",
     "OneHot",
     "Pair",
     "QueueKeys",
     "RandomNegatives",
     "ReleasedGather",
     "RingKeys",
+    "PrototypeSoft",
+    "RandomNegatives",
+    "ReverseKL",
     "RowCE",
+    "SampleSmooth",
     "Scale",
+    "Sigmoid",
     "Similarity",
     "Step",
     "StepModel",
     "Target",
     "Teacher",
+    "TeacherPair",
+    "TeacherSoftmax",
     "Temperature",
     "Term",
     "TokenSource",

@@ -36,6 +36,7 @@ class Running(ABC):
 
     def prepare(self, z_hw: Tensor, tile: Tile) -> None:
         """Collect what observing needs; only called when `prepares`."""
+        raise NotImplementedError(f"{type(self).__name__} prepares, but does not say how")
 
     @abstractmethod
     def observe(self, z_hw: Tensor, spare_hw: Tensor, tile: Tile) -> None:
