@@ -1,7 +1,7 @@
 """Objectives: weighted sums of terms that compare, mask, match and reconstruct."""
 
 from core.objectives.base import Objective, Step, StepModel, Term, zero_like_graph
-from core.objectives.contrast.divergence import Divergence, RowCE
+from core.objectives.contrast.divergence import BalancedBCE, Divergence, Hinge, Margin, ReverseKL, RowCE, Sigmoid
 from core.objectives.contrast.keys import (
     BatchKeys,
     GatheredKeys,
@@ -12,8 +12,6 @@ from core.objectives.contrast.keys import (
     RingKeys,
     XBMKeys,
 )
-from core.objectives.contrast.divergence import BalancedBCE, Divergence, Hinge, Margin, ReverseKL, RowCE, Sigmoid
-from core.objectives.contrast.keys import BatchKeys, GatheredKeys, Keys
 from core.objectives.contrast.pair import Pair
 from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
 from core.objectives.contrast.similarity import Cosine, Dot, Similarity
@@ -57,8 +55,8 @@ __all__ = [
     "FromFusion",
     "FromTeacher",
     "GatheredKeys",
-    "GroupedKeys",
     "GradedEquality",
+    "GroupedKeys",
     "HardNegatives",
     "Head",
     "Hinge",
@@ -82,13 +80,12 @@ __all__ = [
     "OffDiagonalSmooth",
     "OneHot",
     "Pair",
+    "PrototypeSoft",
     "QueueKeys",
     "RandomNegatives",
     "ReleasedGather",
-    "RingKeys",
-    "PrototypeSoft",
-    "RandomNegatives",
     "ReverseKL",
+    "RingKeys",
     "RowCE",
     "SampleSmooth",
     "Scale",

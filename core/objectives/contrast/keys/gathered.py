@@ -11,6 +11,7 @@ from torch import Tensor
 
 from core.errors import ConfigError
 from core.objectives.contrast.keys.base import BatchKeys, Keys, Occasion, Problem
+from core.objectives.contrast.targets import Ids
 from core.objectives.processes import (
     Group,
     gather,
@@ -21,7 +22,6 @@ from core.objectives.processes import (
     same_need_of_gradient,
     world_size,
 )
-from core.objectives.contrast.targets import Ids
 from core.objectives.views import Viewed
 
 

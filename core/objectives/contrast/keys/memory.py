@@ -14,6 +14,7 @@ from torch import Tensor
 from core.errors import ConfigError
 from core.objectives.contrast.keys.base import Keys, Occasion, Problem
 from core.objectives.contrast.keys.fifo import Fifo
+from core.objectives.contrast.targets import Ids
 from core.objectives.processes import (
     gather,
     gather_ready,
@@ -21,7 +22,6 @@ from core.objectives.processes import (
     same_need_of_gradient,
     world_size,
 )
-from core.objectives.contrast.targets import Ids
 from core.objectives.views import Viewed
 
 

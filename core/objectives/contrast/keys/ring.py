@@ -15,6 +15,10 @@ from torch import Tensor
 from core.errors import ConfigError
 from core.objectives.contrast.keys.base import BatchKeys, Keys, Occasion, Problem
 from core.objectives.contrast.keys.gathered import ids_of
+from core.objectives.contrast.matrix import Gradients, Matrix
+from core.objectives.contrast.similarity import Similarity
+from core.objectives.contrast.targets import Target, Weights
+from core.objectives.contrast.tiles import Tile, tiles
 from core.objectives.processes import (
     gather_ready,
     gather_sides,
@@ -22,10 +26,6 @@ from core.objectives.processes import (
     same_need_of_gradient,
     world_size,
 )
-from core.objectives.contrast.matrix import Gradients, Matrix
-from core.objectives.contrast.similarity import Similarity
-from core.objectives.contrast.targets import Target, Weights
-from core.objectives.contrast.tiles import Tile, tiles
 from core.objectives.views import Viewed
 
 
