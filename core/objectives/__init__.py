@@ -1,12 +1,38 @@
 """Objectives: weighted sums of terms that compare, mask, match and reconstruct."""
 
 from core.objectives.base import Objective, Step, StepModel, Term, zero_like_graph
-from core.objectives.contrast.divergence import Divergence, RowCE
-from core.objectives.contrast.keys import BatchKeys, GatheredKeys, Keys
+from core.objectives.contrast.divergence import BalancedBCE, Divergence, Hinge, Margin, ReverseKL, RowCE, Sigmoid
+from core.objectives.contrast.keys import (
+    BatchKeys,
+    GatheredKeys,
+    GroupedKeys,
+    Keys,
+    QueueKeys,
+    ReleasedGather,
+    RingKeys,
+    XBMKeys,
+)
 from core.objectives.contrast.pair import Pair
 from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
 from core.objectives.contrast.similarity import Cosine, Dot, Similarity
-from core.objectives.contrast.targets import Equality, LabelSmooth, MaskedDuplicates, OneHot, Target
+from core.objectives.contrast.targets import (
+    EachEqual,
+    Equality,
+    GradedEquality,
+    IntraModal,
+    KeySoftmax,
+    LabelSmooth,
+    LearnedSim,
+    MaskedDuplicates,
+    Mix,
+    OffDiagonalSmooth,
+    OneHot,
+    PrototypeSoft,
+    SampleSmooth,
+    Target,
+    TeacherPair,
+    TeacherSoftmax,
+)
 from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
 from core.objectives.preference import ChoiceCE, ChoiceHinge
 from core.objectives.teachers import MomentumTeacher, Teacher
@@ -45,6 +71,7 @@ from core.objectives.views import Embedding, FromTeacher, Head, View, Viewed, as
 __all__ = [
     "AllOrNothingKeep",
     "Balance",
+    "BalancedBCE",
     "BatchKeys",
     "ChoiceCE",
     "ChoiceHinge",
@@ -61,6 +88,7 @@ __all__ = [
     "DirichletBudget",
     "Divergence",
     "Dot",
+    "EachEqual",
     "Embedding",
     "EncoderContext",
     "EqualWeights",
@@ -73,15 +101,24 @@ __all__ = [
     "GatheredKeys",
     "GridCodes",
     "GridMask",
+    "GradedEquality",
+    "GroupedKeys",
     "HardNegatives",
     "Head",
+    "Hinge",
+    "IntraModal",
     "JointMasked",
     "KeepAll",
     "KeepShare",
     "Keys",
     "LabelSmooth",
     "LearnedUncertainty",
+    "KeySoftmax",
+    "Keys",
+    "LabelSmooth",
+    "LearnedSim",
     "LogScale",
+    "Margin",
     "MaskedDuplicates",
     "MaskedImage",
     "MaskedImageDecoder",
@@ -91,11 +128,13 @@ __all__ = [
     "Matching",
     "MixedSegmentation",
     "MixtureBudget",
+    "Mix",
     "MomentumTeacher",
     "MultiModalMasked",
     "Negatives",
     "NormPixelMSE",
     "Objective",
+    "OffDiagonalSmooth",
     "OneHot",
     "Pair",
     "PrimaryComponents",
@@ -114,9 +153,17 @@ __all__ = [
     "RandomNegatives",
     "Reduction",
     "Restored",
+    "PrototypeSoft",
+    "QueueKeys",
+    "RandomNegatives",
+    "ReleasedGather",
+    "ReverseKL",
+    "RingKeys",
     "RowCE",
+    "SampleSmooth",
     "Scale",
     "SelfDistillation",
+    "Sigmoid",
     "Similarity",
     "SoftMaskedText",
     "SpanCodes",
@@ -124,6 +171,8 @@ __all__ = [
     "StepModel",
     "Target",
     "Teacher",
+    "TeacherPair",
+    "TeacherSoftmax",
     "Temperature",
     "Term",
     "TokenMasking",
@@ -134,6 +183,7 @@ __all__ = [
     "View",
     "Viewed",
     "WordHead",
+    "XBMKeys",
     "as_view",
     "zero_like_graph",
 ]
