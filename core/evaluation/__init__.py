@@ -11,6 +11,7 @@ from core.evaluation.classification import (
 )
 from core.evaluation.embeddings import alignment_figures
 from core.evaluation.label_efficiency import ProbeScores, ProbeSplit, label_efficiency, subset
+from core.evaluation.pair_scores import multilinear_scores, pair_scores, prompt_scores
 from core.evaluation.probe import KNNProbe, LinearProbe, Probe
 from core.evaluation.ranking import Ranking, ranks, top_k
 from core.evaluation.retrieval import RetrievalScores, chance_levels, mean_recall, retrieval_scores, two_way_retrieval
@@ -50,8 +51,11 @@ __all__ = [
     "macro_auroc",
     "macro_auroc_gain",
     "mean_recall",
+    "multilinear_scores",
     "operating_point",
+    "pair_scores",
     "prompt_prototype",
+    "prompt_scores",
     "prompt_variance",
     "ranks",
     "reliability",

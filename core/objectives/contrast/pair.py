@@ -18,6 +18,7 @@ from core.objectives.base import Step, StepModel, Term
 from core.objectives.contrast.divergence import Divergence, RowCE, Running
 from core.objectives.contrast.kernel import TILE, term_weights, tiled_loss
 from core.objectives.contrast.keys import GatheredKeys, Keys, Problem
+from core.objectives.contrast.matrix import Matrix
 from core.objectives.contrast.scale import LogScale, Scale
 from core.objectives.contrast.similarity import Cosine, Similarity
 from core.objectives.contrast.targets import OneHot, Target
@@ -74,11 +75,9 @@ class Pair(Term):
         b = self._side(step, self.key_view, b_rows, self.similarity.keys)
         content_n = self._content(step, batch_rows).to(a.x.device)
         problems = self.columns.problems(a, b, content_n, self.directions)
-        if self.similarity.directional:
-            problems = [part for problem in problems for part in problem.by_direction()]
         if problems[0].pairs < 2:
             return self._nothing(step)
-        solved = [self._solve(problem) for problem in problems]
+        solved = [self._solve(part, matrix) for problem in problems for part, matrix in self._matrices(problem)]
         return self._values([loss for loss, _ in solved], solved[0][1], problems[0].pairs)
 
     def after_step(self, model: StepModel, index: int) -> None:
@@ -101,8 +100,16 @@ class Pair(Term):
             )
         return step.batch.keys[key][batch_rows_n]
 
-    def _solve(self, problem: Problem) -> tuple[Tensor, Running]:
-        matrix = self.similarity.matrix(problem.rows, problem.cols)
+    def _matrices(self, problem: Problem) -> list[tuple[Problem, Matrix]]:
+        """A directional similarity needs a matrix for each direction that carries a loss."""
+        if not self.similarity.directional:
+            return [(problem, self.similarity.matrix(problem.rows, problem.cols))]
+        parts = problem.by_direction()
+        if len(parts) == 2:
+            return list(zip(parts, self.similarity.both(problem.rows, problem.cols), strict=True))
+        return [(part, self.similarity.matrix(part.rows, part.cols)) for part in parts]
+
+    def _solve(self, problem: Problem, matrix: Matrix) -> tuple[Tensor, Running]:
         weights = self.target.weights(problem.row_ids, problem.col_ids, matrix.like.dtype)
         return tiled_loss(
             matrix,
