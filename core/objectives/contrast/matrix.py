@@ -115,14 +115,16 @@ class _Dense(torch.autograd.Function):
     def forward(ctx: Any, matrix: Matrix, *inputs: Tensor) -> Tensor:
         ctx.matrix = matrix
         out_nm = matrix.like.new_empty(matrix.shape)
-        matrix.tile_(out_nm, _whole(matrix), 1.0)
+        with torch.autocast(out_nm.device.type, enabled=False):
+            matrix.tile_(out_nm, _whole(matrix), 1.0)
         return out_nm
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_nm: Tensor) -> tuple[Tensor | None, ...]:
         sums = ctx.matrix.gradients()
-        sums.add_(grad_nm.clone(), _whole(ctx.matrix))
+        with torch.autocast(grad_nm.device.type, enabled=False):
+            sums.add_(grad_nm.clone(), _whole(ctx.matrix))
         return None, *sums.total()[0]
 
 

@@ -30,7 +30,7 @@ class Similarity(nn.Module, ABC):
         return DotMatrix(rows.x, cols.x)
 
     def both(self, rows: Viewed, cols: Viewed) -> tuple[Matrix, Matrix]:
-        """S(rows, cols) and S(cols, rows) of a directional similarity; they may share work if the first is used first."""
+        """S(rows, cols) and S(cols, rows) of a directional similarity; used first, the first may do work for both."""
         return self.matrix(rows, cols), self.matrix(cols, rows)
 
 

@@ -57,8 +57,8 @@ class QueryMax(Similarity):
     def matrix(self, rows: Viewed, cols: Viewed) -> Matrix:
         if rows.x.ndim == cols.x.ndim:
             raise ConfigError(
-                f"QueryMax: both sides have {rows.x.ndim - 1} axes per row; give a view of tokens (TokenView) and one of "
-                "vectors"
+                f"QueryMax: both sides have {rows.x.ndim - 1} axes per row; give a view of tokens (TokenView) and one "
+                "of vectors"
             )
         if cols.x.ndim == 3:
             return best_token(rows.x, cols)

@@ -36,8 +36,8 @@ class Tuples:
 
 @dataclass(slots=True)
 class Gathered:
-    """M modalities of every process. own, every: tensors (n, E) and (N, E). item (n,): where the own rows stand among all
-    N. own_content (n,), every_content (N,): equal = interchangeable. share: of the loss that the own rows carry."""
+    """M modalities of every process. own, every: tensors (n, E) and (N, E). item (n,): where the own rows stand among
+    all N. own_content (n,), every_content (N,): equal = interchangeable. share: of the loss that the own rows carry."""
 
     own: list[Tensor]
     every: list[Tensor]
