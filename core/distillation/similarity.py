@@ -29,7 +29,5 @@ class LearnedSimilarity(nn.Module):
 
     def forward(self, index_b: Tensor | None = None) -> Tensor:
         """(b, b) of the pairs `index` (int64), (N, N) of all when None."""
-        a, left, right = (
-            x if index_b is None else x[index_b] for x in (self.diagonal, self.left, self.right)
-        )
+        a, left, right = (x if index_b is None else x[index_b] for x in (self.diagonal, self.left, self.right))
         return torch.diag(a) + self.factor * left @ right.T

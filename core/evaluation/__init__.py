@@ -22,6 +22,7 @@ from core.evaluation.continual import (
 from core.evaluation.embeddings import alignment_figures
 from core.evaluation.label_efficiency import ProbeScores, ProbeSplit, label_efficiency, subset
 from core.evaluation.multilingual import LanguageConsistency, language_consistency
+from core.evaluation.pair_scores import multilinear_scores, pair_scores, prompt_scores
 from core.evaluation.probe import KNNProbe, LinearProbe, Probe
 from core.evaluation.ranking import Ranking, ranks, ranks_of, top_k
 from core.evaluation.retrieval import (
@@ -77,19 +78,22 @@ __all__ = [
     "caption_retrieval",
     "chance_levels",
     "classification_scores",
-    "cosine_scores",
-    "given_scores",
     "continual_scores",
+    "cosine_scores",
     "forgetting",
     "forward_transfer",
+    "given_scores",
     "label_efficiency",
     "language_consistency",
     "macro_auroc",
     "macro_auroc_gain",
     "mean_recall",
     "mean_recall_interval",
+    "multilinear_scores",
     "operating_point",
+    "pair_scores",
     "prompt_prototype",
+    "prompt_scores",
     "prompt_variance",
     "ranks",
     "ranks_of",

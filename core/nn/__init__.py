@@ -7,8 +7,10 @@ from core.nn.norm import group_norm
 from core.nn.patch import ConvStem, PatchEmbed
 from core.nn.pooling import AttentionPool, ClsPool, LastPool, MaxPool, MeanMaxPool, MeanPool, PartsPool, Pooling
 from core.nn.positions import LearnedPositions, Positions, SinCosPositions, sincos
+from core.nn.sparsemax import sparsemax
 from core.nn.statistics import BatchNormPerKind, using_kind
 from core.nn.token_calibration import TokenCalibration
+from core.nn.token_learner import TokenLearner
 
 __all__ = [
     "AttentionPool",
@@ -33,11 +35,13 @@ __all__ = [
     "SelfAttention",
     "SinCosPositions",
     "TokenCalibration",
+    "TokenLearner",
     "TransformerBlock",
     "attend",
     "blocks",
     "group_norm",
     "init_transformer",
     "sincos",
+    "sparsemax",
     "using_kind",
 ]

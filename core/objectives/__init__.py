@@ -12,9 +12,11 @@ from core.objectives.contrast.keys import (
     RingKeys,
     XBMKeys,
 )
+from core.objectives.contrast.overuse import Overuse, Penalty, SquaredMeans, TotalWeight, UsageEntropy
 from core.objectives.contrast.pair import Pair
 from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
-from core.objectives.contrast.similarity import Cosine, Dot, Similarity
+from core.objectives.contrast.similarity import CentroidDot, Cosine, Dot, Projection, Similarity
+from core.objectives.contrast.symile import CompleteRows, Completion, Placeholders, Symile
 from core.objectives.contrast.targets import (
     EachEqual,
     Equality,
@@ -33,10 +35,12 @@ from core.objectives.contrast.targets import (
     TeacherPair,
     TeacherSoftmax,
 )
+from core.objectives.contrast.token_max import QueryMax, TokenMax
+from core.objectives.contrast.tuples import CartesianKeys, PermutedKeys, TupleKeys
 from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
 from core.objectives.preference import ChoiceCE, ChoiceHinge
-from core.objectives.teachers import MomentumTeacher, Teacher
 from core.objectives.primary_components import PrimaryComponents, Unit
+from core.objectives.schedules import Staircase
 from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, MomentumTeacher, Teacher
 from core.objectives.tokens.balance import Balance, EqualWeights, LearnedUncertainty
 from core.objectives.tokens.budgets import Component, DirichletBudget, MixtureBudget
@@ -64,28 +68,45 @@ from core.objectives.tokens.ramp import Ramp
 from core.objectives.tokens.self_distillation import MaskedSelfDistillation, Pooled, SelfDistillation
 from core.objectives.tokens.soft_masked_text import SoftMaskedText
 from core.objectives.tokens.sources import FromEncoder, FromFusion, TokenSource
-from core.objectives.topology import TopologyPreservation
 from core.objectives.tokens.token_masking import MaskedPooled, TokenMasking
-from core.objectives.views import Embedding, FromTeacher, Head, View, Viewed, as_view
+from core.objectives.topology import TopologyPreservation
+from core.objectives.views import (
+    DiscreteTokens,
+    Embedding,
+    FromTeacher,
+    Head,
+    Lexical,
+    PrefixToken,
+    TokenView,
+    TopTokens,
+    View,
+    Viewed,
+    as_view,
+)
 
 __all__ = [
     "AllOrNothingKeep",
     "Balance",
     "BalancedBCE",
     "BatchKeys",
-    "ChoiceCE",
-    "ChoiceHinge",
-    "CompatibleMomentum",
     "BlockMask",
     "Captioning",
+    "CartesianKeys",
+    "CentroidDot",
+    "ChoiceCE",
+    "ChoiceHinge",
     "ClassCE",
     "CodeDecoder",
     "CodeTask",
+    "CompatibleMomentum",
+    "CompleteRows",
+    "Completion",
     "Component",
     "Context",
     "Cosine",
     "CrossModalMasked",
     "DirichletBudget",
+    "DiscreteTokens",
     "Divergence",
     "Dot",
     "EachEqual",
@@ -99,9 +120,9 @@ __all__ = [
     "FromTeacher",
     "FrozenTeacher",
     "GatheredKeys",
+    "GradedEquality",
     "GridCodes",
     "GridMask",
-    "GradedEquality",
     "GroupedKeys",
     "HardNegatives",
     "Head",
@@ -110,13 +131,12 @@ __all__ = [
     "JointMasked",
     "KeepAll",
     "KeepShare",
-    "Keys",
-    "LabelSmooth",
-    "LearnedUncertainty",
     "KeySoftmax",
     "Keys",
     "LabelSmooth",
     "LearnedSim",
+    "LearnedUncertainty",
+    "Lexical",
     "LogScale",
     "Margin",
     "MaskedDuplicates",
@@ -126,9 +146,9 @@ __all__ = [
     "MaskedSelfDistillation",
     "MaskedText",
     "Matching",
+    "Mix",
     "MixedSegmentation",
     "MixtureBudget",
-    "Mix",
     "MomentumTeacher",
     "MultiModalMasked",
     "Negatives",
@@ -136,27 +156,33 @@ __all__ = [
     "Objective",
     "OffDiagonalSmooth",
     "OneHot",
+    "Overuse",
     "Pair",
-    "PrimaryComponents",
     "PatchLoss",
     "PatchMixing",
     "PatchTask",
+    "Penalty",
     "PerModality",
     "PerToken",
+    "PermutedKeys",
     "PixelL1",
     "PixelMSE",
+    "Placeholders",
     "Pooled",
+    "PrefixToken",
+    "PrimaryComponents",
+    "Projection",
+    "PrototypeSoft",
     "Query",
     "QueryContext",
+    "QueryMax",
+    "QueueKeys",
     "Ramp",
     "RandomMask",
     "RandomNegatives",
     "Reduction",
-    "Restored",
-    "PrototypeSoft",
-    "QueueKeys",
-    "RandomNegatives",
     "ReleasedGather",
+    "Restored",
     "ReverseKL",
     "RingKeys",
     "RowCE",
@@ -167,8 +193,11 @@ __all__ = [
     "Similarity",
     "SoftMaskedText",
     "SpanCodes",
+    "SquaredMeans",
+    "Staircase",
     "Step",
     "StepModel",
+    "Symile",
     "Target",
     "Teacher",
     "TeacherPair",
@@ -176,10 +205,16 @@ __all__ = [
     "Temperature",
     "Term",
     "TokenMasking",
+    "TokenMax",
     "TokenSource",
+    "TokenView",
+    "TopTokens",
     "TopologyPreservation",
-    "Unit",
+    "TotalWeight",
+    "TupleKeys",
     "UniformKeep",
+    "Unit",
+    "UsageEntropy",
     "View",
     "Viewed",
     "WordHead",

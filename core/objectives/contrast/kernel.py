@@ -117,6 +117,7 @@ def tiled_loss(
     scale = scale.to(matrix.like.device)
     with torch.no_grad():
         bound = float(scale.abs() * matrix.reach()) + (0.0 if bias is None else abs(float(bias)))
+    tile = matrix.fitting(tile)
     running = divergence.begin(weights, row_weight_n, col_weight_m, bound)
     inputs = [t for t in (*matrix.inputs, scale, bias) if t is not None]
     wants_grad = torch.is_grad_enabled() and any(t.requires_grad for t in inputs)

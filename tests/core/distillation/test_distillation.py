@@ -82,7 +82,11 @@ def test_weighted_bce_is_the_mean_of_two_means(rng):
 
 
 def test_the_released_epsilons_change_the_value_at_a_scale_of_14(rng):
-    z = 14.3 * F.normalize(torch.randn(20, 5, generator=rng), dim=1) @ F.normalize(torch.randn(5, 20, generator=rng), dim=0)
+    z = (
+        14.3
+        * F.normalize(torch.randn(20, 5, generator=rng), dim=1)
+        @ F.normalize(torch.randn(5, 20, generator=rng), dim=0)
+    )
     off = abs(float(weighted_bce(z, torch.eye(20)) - weighted_bce(z, torch.eye(20), epsilon=1e-6)))
     assert 1e-5 < off < 1e-1
 
