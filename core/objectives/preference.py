@@ -17,7 +17,8 @@ from core.errors import ConfigError, nearest
 from core.objectives.base import Step, Term
 from core.objectives.contrast.divergence import RowCE
 from core.objectives.contrast.kernel import TILE, term_weights, tiled_loss
-from core.objectives.contrast.similarity import Cosine
+from core.objectives.contrast.matrix import DotMatrix
+from core.objectives.contrast.similarity import unit
 from core.objectives.contrast.targets import Ids, OneHot
 from core.objectives.views import View, as_view
 
@@ -33,7 +34,6 @@ class _TwoAlternatives(Term):
         super().__init__()
         self.views = torch.nn.ModuleList([as_view(reference), as_view(first), as_view(second)])
         self.label = label
-        self.cosine = Cosine()
         self.name = f"choice-{label}" if name is None else name
 
     def forward(self, step: Step) -> dict[str, Tensor]:
@@ -54,7 +54,7 @@ class _TwoAlternatives(Term):
         if not bool(((answer_n == 0) | (answer_n == 1)).all()):
             raise ConfigError(f"term '{self.name}': label '{self.label}' must be 0 (first), 1 (second) or nan")
         reference_nE, first_nE, second_nE = (
-            self.cosine.rows(view(step).rows(both_B[step.batch.present[view.modality]].nonzero()[:, 0]).x)
+            unit(view(step).rows(both_B[step.batch.present[view.modality]].nonzero()[:, 0]).x)
             for view in views
         )
         second_n = answer_n.to(reference_nE.device) == 1
@@ -121,8 +121,7 @@ class ChoiceCE(_TwoAlternatives):
         answer_n, candidate_m = row_n + len(row_n) * second_n, torch.arange(2 * len(row_n), device=row_n.device)
         weights = OneHot().weights(Ids(answer_n, answer_n), Ids(candidate_m, candidate_m), reference_nE.dtype)
         loss, _ = tiled_loss(
-            reference_nE,
-            torch.cat([first_nE, second_nE]),
+            DotMatrix(reference_nE, torch.cat([first_nE, second_nE])),
             scale=reference_nE.new_tensor(self.scale),
             weights=weights,
             divergence=RowCE(),
