@@ -91,14 +91,14 @@ def test_nothing_of_the_model_changes(invert):
 @pytest.mark.parametrize("invert", [invert_text, invert_image])
 def test_an_item_alone_gives_what_it_gave_among_others(invert):
     model, target = towers(), targets(4)
-    together = invert(model, target, steps=40)
+    together = invert(model, target, steps=20)
     for options in ({"batch_size": 1}, {"batch_size": 3}):
         torch.testing.assert_close(
-            invert(model, target, steps=40, **options).vectors, together.vectors, atol=1e-6, rtol=0
+            invert(model, target, steps=20, **options).vectors, together.vectors, atol=1e-6, rtol=0
         )
-    alone = invert(model, target[2:3], steps=40)
+    alone = invert(model, target[2:3], steps=20)
     torch.testing.assert_close(alone.vectors[0], together.vectors[2], atol=1e-6, rtol=0)
-    batches = invert(model, target, steps=40, batch_size=3).history
+    batches = invert(model, target, steps=20, batch_size=3).history
     torch.testing.assert_close(batches, together.history, atol=1e-6, rtol=0)
 
 
