@@ -4,7 +4,7 @@ from core.objectives.base import Objective, Step, StepModel, Term, zero_like_gra
 from core.objectives.contrast.divergence import BalancedBCE, Divergence, Hinge, Margin, ReverseKL, RowCE, Sigmoid
 from core.objectives.contrast.keys import BatchKeys, GatheredKeys, Keys
 from core.objectives.contrast.pair import Pair
-from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
+from core.objectives.contrast.scale import FixedScale, LogScale, Scale, ScheduledTemperature, Temperature
 from core.objectives.contrast.similarity import Cosine, Dot, Similarity
 from core.objectives.contrast.targets import (
     EachEqual,
@@ -76,6 +76,7 @@ __all__ = [
     "RowCE",
     "SampleSmooth",
     "Scale",
+    "ScheduledTemperature",
     "Sigmoid",
     "Similarity",
     "Step",

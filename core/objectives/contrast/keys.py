@@ -6,6 +6,7 @@ Shape legend: n = pairs in this process, N = pairs in all processes, E = width o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,6 +56,11 @@ class Keys(nn.Module, ABC):
     """Lays out the matrices that make up a loss in two directions between the pairs (a_i, b_i)."""
 
     @property
+    def key(self) -> Hashable:
+        """Equal for keys that lay out alike and keep no state, so that terms of one step share what was gathered."""
+        return id(self)
+
+    @property
     @abstractmethod
     def collective(self) -> bool:
         """Whether every process must call `problems`, even one without a pair."""
@@ -66,6 +72,10 @@ class Keys(nn.Module, ABC):
 
 class BatchKeys(Keys):
     """The pairs of this process only: one square matrix serves both directions."""
+
+    @property
+    def key(self) -> Hashable:
+        return BatchKeys
 
     @property
     def collective(self) -> bool:
@@ -85,6 +95,10 @@ class GatheredKeys(Keys):
     The shares are scaled by n * processes / N, so that the average over processes that data-parallel training takes
     of losses and gradients is the loss over all N pairs, however unevenly present rows are spread.
     """
+
+    @property
+    def key(self) -> Hashable:
+        return GatheredKeys
 
     @property
     def collective(self) -> bool:
