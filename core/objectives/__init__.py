@@ -1,8 +1,11 @@
 """Objectives: weighted sums of terms that compare, mask, match and reconstruct."""
 
 from core.objectives.base import Objective, Step, StepModel, Term, zero_like_graph
+from core.objectives.classification import IdentityCE, ProjectionCE, TagBCE
+from core.objectives.consistency import CrossConsistency, InModalConsistency
 from core.objectives.contrast.divergence import BalancedBCE, Divergence, Hinge, Margin, ReverseKL, RowCE, Sigmoid
 from core.objectives.contrast.keys import BatchKeys, GatheredKeys, Keys
+from core.objectives.contrast.noise import Mixture, NoiseSmooth
 from core.objectives.contrast.pair import Pair
 from core.objectives.contrast.scale import FixedScale, LogScale, Scale, ScheduledTemperature, Temperature
 from core.objectives.contrast.similarity import Cosine, Dot, Similarity
@@ -24,7 +27,10 @@ from core.objectives.contrast.targets import (
     TeacherPair,
     TeacherSoftmax,
 )
+from core.objectives.gradient_cache import CachedStep
 from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
+from core.objectives.preference import Preference
+from core.objectives.regression import CosineRegression
 from core.objectives.teachers import MomentumTeacher, Teacher
 from core.objectives.tokens.joint_masked import JointMasked
 from core.objectives.tokens.masked_image import MaskedImage, MaskedImageDecoder
@@ -35,7 +41,10 @@ from core.objectives.views import Embedding, FromTeacher, Head, View, Viewed, as
 __all__ = [
     "BalancedBCE",
     "BatchKeys",
+    "CachedStep",
     "Cosine",
+    "CosineRegression",
+    "CrossConsistency",
     "Divergence",
     "Dot",
     "EachEqual",
@@ -50,6 +59,8 @@ __all__ = [
     "HardNegatives",
     "Head",
     "Hinge",
+    "IdentityCE",
+    "InModalConsistency",
     "IntraModal",
     "JointMasked",
     "KeySoftmax",
@@ -64,12 +75,16 @@ __all__ = [
     "MaskedText",
     "Matching",
     "Mix",
+    "Mixture",
     "MomentumTeacher",
     "Negatives",
+    "NoiseSmooth",
     "Objective",
     "OffDiagonalSmooth",
     "OneHot",
     "Pair",
+    "Preference",
+    "ProjectionCE",
     "PrototypeSoft",
     "RandomNegatives",
     "ReverseKL",
@@ -81,6 +96,7 @@ __all__ = [
     "Similarity",
     "Step",
     "StepModel",
+    "TagBCE",
     "Target",
     "Teacher",
     "TeacherPair",
