@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from core.errors import ConfigError, nearest
 from core.objectives.base import Step, Term
+from core.objectives.contrast.matrix import computed_in
 from core.objectives.contrast.similarity import unit
 from core.objectives.reduction import process_mean
 from core.objectives.views import View, as_view
@@ -56,7 +57,7 @@ class IdentityCE(Term):
                 parts.append(zero + process_mean(zero.detach().new_zeros(0)))
                 continue
             y_n = labels_n1[:, 0].long()
-            logits_nK = self._logits(step, view, rows_n).float()
+            logits_nK = computed_in(self._logits(step, view, rows_n))
             if int(y_n.min()) < 0 or int(y_n.max()) >= logits_nK.shape[1]:
                 raise ConfigError(
                     f"term '{self.name}': label '{self.label}' goes from {int(y_n.min())} to {int(y_n.max())}, the "
@@ -91,10 +92,10 @@ class ProjectionCE(Term):
         if len(known_n) == 0 or len(keep_n) == 0:
             zero = step.zero()
             return {"loss": zero + process_mean(zero.detach().new_zeros(0))}
-        a = self.row_view(step).x[a_rows[keep_n]].float()
-        b = self.key_view(step).x[b_rows[keep_n]].float()
+        a = computed_in(self.row_view(step).x[a_rows[keep_n]])
+        b = computed_in(self.key_view(step).x[b_rows[keep_n]])
         weight_KE = unit(cast(nn.Linear, step.head(self.head)).weight)
-        loss_n = torch.zeros(len(keep_n), device=a.device)
+        loss_n = a.new_zeros(len(keep_n))
         for x, onto in ((a, unit(b)), (b, unit(a))):
             projected_nE = (x * onto).sum(1, keepdim=True) * onto
             loss_n = loss_n + F.cross_entropy(projected_nE @ weight_KE.T, y_n[keep_n].long(), reduction="none")
@@ -119,12 +120,14 @@ class TagBCE(Term):
         if len(rows_n) == 0:
             zero = step.zero()
             return {"loss": zero + process_mean(zero.detach().new_zeros(0))}
-        logits_nK = step.head(self.head)(self.view(step).x[rows_n]).float()
+        logits_nK = computed_in(step.head(self.head)(self.view(step).x[rows_n]))
         if logits_nK.shape[1] != len(self.labels):
             raise ConfigError(
                 f"term '{self.name}': {len(self.labels)} labels, but the head '{self.head}' gives "
                 f"{logits_nK.shape[1]} logits; list one label per output"
             )
         known_nK = labels_nK.isfinite()
-        each_nK = F.binary_cross_entropy_with_logits(logits_nK, labels_nK.nan_to_num(0.0).float(), reduction="none")
+        each_nK = F.binary_cross_entropy_with_logits(
+            logits_nK, labels_nK.nan_to_num(0.0).to(logits_nK.dtype), reduction="none"
+        )
         return {"loss": process_mean((each_nK * known_nK).sum(1) / known_nK.sum(1))}

@@ -36,12 +36,12 @@ class Consistency(Term):
         if process_max(len(batch_rows)) == 0:
             return {"loss": step.zero()}
         u_nE, v_nE = self._unit(step, self.row_view, a_rows), self._unit(step, self.key_view, b_rows)
-        acc = accumulator_dtype(u_nE.device)
+        acc, dtype = accumulator_dtype(u_nE.device), u_nE.dtype
         u_nE, v_nE = u_nE.to(acc), v_nE.to(acc)
         with torch.autocast(u_nE.device.type, enabled=False):
             a, c, m = (process_sum(x) for x in (u_nE.T @ u_nE, v_nE.T @ v_nE, v_nE.T @ u_nE))
             count = process_sum(torch.tensor(float(len(batch_rows)), device=u_nE.device))
-            return {"loss": (self.difference(a, c, m) / count.clamp_min(1)).float()}
+            return {"loss": (self.difference(a, c, m) / count.clamp_min(1)).to(dtype)}
 
     @abstractmethod
     def difference(self, a_EE: Tensor, c_EE: Tensor, m_EE: Tensor) -> Tensor:
