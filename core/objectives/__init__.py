@@ -29,7 +29,6 @@ from core.objectives.contrast.targets import (
 )
 from core.objectives.gradient_cache import CachedStep
 from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
-from core.objectives.preference import Preference
 from core.objectives.regression import CosineRegression
 from core.objectives.teachers import MomentumTeacher, Teacher
 from core.objectives.tokens.joint_masked import JointMasked
@@ -83,7 +82,6 @@ __all__ = [
     "OffDiagonalSmooth",
     "OneHot",
     "Pair",
-    "Preference",
     "ProjectionCE",
     "PrototypeSoft",
     "RandomNegatives",
