@@ -13,7 +13,7 @@ from core.objectives.contrast.keys import (
     XBMKeys,
 )
 from core.objectives.contrast.pair import Pair
-from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
+from core.objectives.contrast.scale import FixedScale, LogScale, Scale, ScheduledTemperature, Temperature
 from core.objectives.contrast.similarity import Cosine, Dot, Similarity
 from core.objectives.contrast.targets import (
     EachEqual,
@@ -89,6 +89,7 @@ __all__ = [
     "RowCE",
     "SampleSmooth",
     "Scale",
+    "ScheduledTemperature",
     "Sigmoid",
     "Similarity",
     "Step",
