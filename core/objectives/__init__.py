@@ -4,12 +4,14 @@ from core.objectives.base import Objective, Step, StepModel, Term, zero_like_gra
 from core.objectives.contrast.divergence import BalancedBCE, Divergence, Hinge, Margin, ReverseKL, RowCE, Sigmoid
 from core.objectives.contrast.keys import (
     BatchKeys,
+    ExtraNegatives,
     GatheredKeys,
     GroupedKeys,
     Keys,
     QueueKeys,
     ReleasedGather,
     RingKeys,
+    TeacherMined,
     XBMKeys,
 )
 from core.objectives.contrast.pair import Pair
@@ -50,6 +52,7 @@ __all__ = [
     "EachEqual",
     "Embedding",
     "Equality",
+    "ExtraNegatives",
     "FixedScale",
     "FromEncoder",
     "FromFusion",
@@ -96,6 +99,7 @@ __all__ = [
     "StepModel",
     "Target",
     "Teacher",
+    "TeacherMined",
     "TeacherPair",
     "TeacherSoftmax",
     "Temperature",

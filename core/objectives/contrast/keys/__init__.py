@@ -1,12 +1,15 @@
 """Where the columns of a pairwise loss come from."""
 
 from core.objectives.contrast.keys.base import BatchKeys, Keys, Occasion, Problem
+from core.objectives.contrast.keys.extra import ExtraNegatives
 from core.objectives.contrast.keys.gathered import GatheredKeys, GroupedKeys, ReleasedGather
 from core.objectives.contrast.keys.memory import MemoryKeys, QueueKeys, XBMKeys
+from core.objectives.contrast.keys.mined import TeacherMined
 from core.objectives.contrast.keys.ring import RingKeys
 
 __all__ = [
     "BatchKeys",
+    "ExtraNegatives",
     "GatheredKeys",
     "GroupedKeys",
     "Keys",
@@ -16,5 +19,6 @@ __all__ = [
     "QueueKeys",
     "ReleasedGather",
     "RingKeys",
+    "TeacherMined",
     "XBMKeys",
 ]
