@@ -4,6 +4,7 @@ from core.objectives.base import Objective, Step, StepModel, Term, zero_like_gra
 from core.objectives.contrast.divergence import BalancedBCE, Divergence, Hinge, Margin, ReverseKL, RowCE, Sigmoid
 from core.objectives.contrast.keys import (
     BatchKeys,
+    CentroidKeys,
     ExtraNegatives,
     GatheredKeys,
     GroupedKeys,
@@ -46,6 +47,7 @@ from core.objectives.views import Embedding, FromTeacher, Head, View, Viewed, as
 __all__ = [
     "BalancedBCE",
     "BatchKeys",
+    "CentroidKeys",
     "Cosine",
     "Divergence",
     "Dot",
