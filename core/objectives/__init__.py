@@ -6,6 +6,19 @@ from core.objectives.consistency import CrossConsistency, InModalConsistency
 from core.objectives.contrast.divergence import BalancedBCE, Divergence, Hinge, Margin, ReverseKL, RowCE, Sigmoid
 from core.objectives.contrast.keys import BatchKeys, GatheredKeys, Keys
 from core.objectives.contrast.noise import Mixture, NoiseSmooth
+from core.objectives.contrast.keys import (
+    BatchKeys,
+    CentroidKeys,
+    ExtraNegatives,
+    GatheredKeys,
+    GroupedKeys,
+    Keys,
+    QueueKeys,
+    ReleasedGather,
+    RingKeys,
+    TeacherMined,
+    XBMKeys,
+)
 from core.objectives.contrast.pair import Pair
 from core.objectives.contrast.scale import FixedScale, LogScale, Scale, ScheduledTemperature, Temperature
 from core.objectives.contrast.similarity import Cosine, Dot, Similarity
@@ -41,6 +54,7 @@ __all__ = [
     "BalancedBCE",
     "BatchKeys",
     "CachedStep",
+    "CentroidKeys",
     "Cosine",
     "CosineRegression",
     "CrossConsistency",
@@ -49,12 +63,14 @@ __all__ = [
     "EachEqual",
     "Embedding",
     "Equality",
+    "ExtraNegatives",
     "FixedScale",
     "FromEncoder",
     "FromFusion",
     "FromTeacher",
     "GatheredKeys",
     "GradedEquality",
+    "GroupedKeys",
     "HardNegatives",
     "Head",
     "Hinge",
@@ -84,8 +100,11 @@ __all__ = [
     "Pair",
     "ProjectionCE",
     "PrototypeSoft",
+    "QueueKeys",
     "RandomNegatives",
+    "ReleasedGather",
     "ReverseKL",
+    "RingKeys",
     "RowCE",
     "SampleSmooth",
     "Scale",
@@ -97,6 +116,7 @@ __all__ = [
     "TagBCE",
     "Target",
     "Teacher",
+    "TeacherMined",
     "TeacherPair",
     "TeacherSoftmax",
     "Temperature",
@@ -104,6 +124,7 @@ __all__ = [
     "TokenSource",
     "View",
     "Viewed",
+    "XBMKeys",
     "as_view",
     "zero_like_graph",
 ]

@@ -7,11 +7,12 @@ G = dL/dS.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from core.objectives.contrast.tiles import Tile
+from core.objectives.contrast.tiles import Tile, tiles
 
 
 class Gradients(ABC):
@@ -46,6 +47,10 @@ class Matrix(ABC):
     @abstractmethod
     def gradients(self) -> Gradients:
         """An empty sum; inputs without `requires_grad` need no product."""
+
+    def tiles(self, size: tuple[int, int]) -> Iterator[Tile]:
+        """The rectangles in the order in which they can be made; always walked to the end."""
+        yield from tiles(*self.shape, size)
 
     @property
     def like(self) -> Tensor:

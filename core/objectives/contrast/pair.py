@@ -18,7 +18,7 @@ from core.errors import ConfigError, nearest
 from core.objectives.base import Step, StepModel, Term
 from core.objectives.contrast.divergence import Divergence, RowCE, Running
 from core.objectives.contrast.kernel import TILE, term_weights, tiled_loss
-from core.objectives.contrast.keys import GatheredKeys, Keys, Problem
+from core.objectives.contrast.keys import GatheredKeys, Keys, Occasion, Problem
 from core.objectives.contrast.scale import LogScale, Scale
 from core.objectives.contrast.similarity import Cosine, Similarity
 from core.objectives.contrast.targets import OneHot, Sides, Target
@@ -74,12 +74,12 @@ class Pair(Term):
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         a_rows, b_rows, batch_rows = step.paired_rows(self.row_view.modality, self.key_view.modality)
-        if len(batch_rows) < 2 and not self.columns.collective:
+        if len(batch_rows) < self.columns.least and not self.columns.collective:
             return self._nothing(step)
         problems = self._problems(step, a_rows, b_rows, batch_rows)
         if self.similarity.directional:
             problems = [part for problem in problems for part in problem.by_direction()]
-        if problems[0].pairs < 2:
+        if not problems or (problems[0].pairs < 2 and not self.columns.collective):
             return self._nothing(step)
         solved = [self._solve(problem, step.index) for problem in problems]
         self._tell(step, batch_rows, [running for _, running in solved])
@@ -90,6 +90,7 @@ class Pair(Term):
 
     def after_step(self, model: StepModel, index: int) -> None:
         self.scale.clamp_()
+        self.columns.after_step()
 
     def _problems(self, step: Step, a_rows_n: Tensor, b_rows_n: Tensor, batch_rows_n: Tensor) -> list[Problem]:
         """Terms of one step that compare the same views share the prepared vectors, and, where targets ask for nothing
@@ -102,7 +103,10 @@ class Pair(Term):
 
         def lay_out() -> list[Problem]:
             content_n = self._content(step, batch_rows_n).to(a.x.device)
-            return self.columns.problems(replace(a, sides=of_a), replace(b, sides=of_b), content_n, self.directions)
+            sided = replace(a, sides=of_a), replace(b, sides=of_b)
+            return self.columns.problems(
+                *sided, content_n, self.directions, Occasion(step, batch_rows_n, self.similarity)
+            )
 
         if of_a or of_b:
             return lay_out()
@@ -151,9 +155,9 @@ class Pair(Term):
         return step.batch.keys[key][batch_rows_n]
 
     def _solve(self, problem: Problem, index: int) -> tuple[Tensor, Running]:
-        matrix = self.similarity.matrix(problem.rows, problem.cols)
+        matrix = problem.matrix(self.similarity)
         weights = problem.weights(self.target, matrix.like.dtype)
-        every_row = self.divergence.every_row
+        terms = {"every_row": self.divergence.every_row, "everywhere": problem.everywhere}
         return tiled_loss(
             matrix,
             scale=self.scale.at(index),
@@ -161,12 +165,13 @@ class Pair(Term):
             weights=weights,
             divergence=self.divergence,
             row_weight_n=term_weights(
-                weights.row_total_n, problem.row_share, problem.rows.sides.get("weight"), every_row=every_row
+                weights.row_total_n, problem.row_share, problem.rows.sides.get("weight"), **terms
             ),
             col_weight_m=term_weights(
-                weights.col_total_m, problem.col_share, problem.cols.sides.get("weight"), every_row=every_row
+                weights.col_total_m, problem.col_share, problem.cols.sides.get("weight"), **terms
             ),
             tile=self.tile,
+            everywhere=problem.everywhere,
         )
 
     def _values(self, losses: list[Tensor], running: Running, pairs: int) -> dict[str, Tensor]:
@@ -176,7 +181,7 @@ class Pair(Term):
         return {
             "loss": loss,
             "accuracy": running.accuracy(),
-            "gain": sum(self.directions) * math.log(pairs) - loss.detach(),
+            "gain": sum(self.directions) * math.log(max(pairs, 1)) - loss.detach(),
             "positive": positive,
             **self.scale.logs(),
         }
