@@ -17,6 +17,8 @@ from core.objectives.contrast.pair import Pair
 from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
 from core.objectives.contrast.similarity import CentroidDot, Cosine, Dot, Projection, Similarity
 from core.objectives.contrast.symile import CompleteRows, Completion, Placeholders, Symile
+from core.objectives.contrast.scale import FixedScale, LogScale, Scale, ScheduledTemperature, Temperature
+from core.objectives.contrast.similarity import Cosine, Dot, Similarity
 from core.objectives.contrast.targets import (
     EachEqual,
     Equality,
@@ -189,6 +191,7 @@ __all__ = [
     "SampleSmooth",
     "Scale",
     "SelfDistillation",
+    "ScheduledTemperature",
     "Sigmoid",
     "Similarity",
     "SoftMaskedText",
