@@ -7,7 +7,8 @@ from core.objectives.contrast.pair import Pair
 from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
 from core.objectives.contrast.similarity import Cosine, Dot, Similarity
 from core.objectives.contrast.targets import Equality, LabelSmooth, MaskedDuplicates, OneHot, Target
-from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
+from core.objectives.matching import Matching
+from core.objectives.negatives import HardNegatives, Negatives, RandomNegatives, WorstAlignedNegatives
 from core.objectives.teachers import MomentumTeacher, Teacher
 from core.objectives.tokens.balance import Balance, EqualWeights, LearnedUncertainty
 from core.objectives.tokens.budgets import Component, DirichletBudget, MixtureBudget
@@ -123,6 +124,7 @@ __all__ = [
     "View",
     "Viewed",
     "WordHead",
+    "WorstAlignedNegatives",
     "as_view",
     "zero_like_graph",
 ]
