@@ -44,6 +44,10 @@ from core.objectives.preference import ChoiceCE, ChoiceHinge
 from core.objectives.primary_components import PrimaryComponents, Unit
 from core.objectives.schedules import Staircase
 from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, MomentumTeacher, Teacher
+from core.objectives.contrast.targets import Equality, LabelSmooth, MaskedDuplicates, OneHot, Target
+from core.objectives.matching import Matching
+from core.objectives.negatives import HardNegatives, Negatives, RandomNegatives, WorstAlignedNegatives
+from core.objectives.teachers import MomentumTeacher, Teacher
 from core.objectives.tokens.balance import Balance, EqualWeights, LearnedUncertainty
 from core.objectives.tokens.budgets import Component, DirichletBudget, MixtureBudget
 from core.objectives.tokens.captioning import Captioning, Context, EncoderContext, Query, QueryContext
@@ -222,6 +226,7 @@ __all__ = [
     "Viewed",
     "WordHead",
     "XBMKeys",
+    "WorstAlignedNegatives",
     "as_view",
     "zero_like_graph",
 ]
