@@ -39,7 +39,6 @@ from core.objectives.contrast.targets import (
 )
 from core.objectives.contrast.token_max import QueryMax, TokenMax
 from core.objectives.contrast.tuples import CartesianKeys, PermutedKeys, TupleKeys
-from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
 from core.objectives.preference import ChoiceCE, ChoiceHinge
 from core.objectives.primary_components import PrimaryComponents, Unit
 from core.objectives.schedules import Staircase
