@@ -1,7 +1,16 @@
 """Objectives: weighted sums of terms that compare, mask, match and reconstruct."""
 
 from core.objectives.base import Objective, Step, StepModel, Term, zero_like_graph
-from core.objectives.contrast.divergence import BalancedBCE, Divergence, Hinge, Margin, ReverseKL, RowCE, Sigmoid
+from core.objectives.contrast.divergence import (
+    BalancedBCE,
+    Divergence,
+    Hinge,
+    Margin,
+    ReverseKL,
+    RowCE,
+    Sigmoid,
+    SpectralContrastive,
+)
 from core.objectives.contrast.keys import (
     BatchKeys,
     GatheredKeys,
@@ -199,6 +208,7 @@ __all__ = [
     "Similarity",
     "SoftMaskedText",
     "SpanCodes",
+    "SpectralContrastive",
     "SquaredMeans",
     "Staircase",
     "Step",

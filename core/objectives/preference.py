@@ -54,8 +54,7 @@ class _TwoAlternatives(Term):
         if not bool(((answer_n == 0) | (answer_n == 1)).all()):
             raise ConfigError(f"term '{self.name}': label '{self.label}' must be 0 (first), 1 (second) or nan")
         reference_nE, first_nE, second_nE = (
-            unit(view(step).rows(both_B[step.batch.present[view.modality]].nonzero()[:, 0]).x)
-            for view in views
+            unit(view(step).rows(both_B[step.batch.present[view.modality]].nonzero()[:, 0]).x) for view in views
         )
         second_n = answer_n.to(reference_nE.device) == 1
         margin_n = choice_margin(reference_nE, first_nE, second_nE, second_n)

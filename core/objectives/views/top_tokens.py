@@ -75,7 +75,9 @@ class TopTokens(View):
         if self.content is None:
             return rows
         if self.content not in step.batch.keys:
-            raise ConfigError(f"TopTokens: the batch has no key '{self.content}'{nearest(self.content, step.batch.keys)}")
+            raise ConfigError(
+                f"TopTokens: the batch has no key '{self.content}'{nearest(self.content, step.batch.keys)}"
+            )
         return step.batch.keys[self.content][rows]
 
 
