@@ -22,6 +22,11 @@ from core.objectives.contrast.keys import (
     XBMKeys,
 )
 from core.objectives.contrast.overuse import Overuse, Penalty, SquaredMeans, TotalWeight, UsageEntropy
+from core.objectives.classification import IdentityCE, ProjectionCE, TagBCE
+from core.objectives.consistency import CrossConsistency, InModalConsistency
+from core.objectives.contrast.divergence import BalancedBCE, Divergence, Hinge, Margin, ReverseKL, RowCE, Sigmoid
+from core.objectives.contrast.keys import BatchKeys, GatheredKeys, Keys
+from core.objectives.contrast.noise import Mixture, NoiseSmooth
 from core.objectives.contrast.pair import Pair
 from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
 from core.objectives.contrast.similarity import CentroidDot, Cosine, Dot, Projection, Similarity
@@ -55,6 +60,10 @@ from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, Momentum
 from core.objectives.contrast.targets import Equality, LabelSmooth, MaskedDuplicates, OneHot, Target
 from core.objectives.matching import Matching
 from core.objectives.negatives import HardNegatives, Negatives, RandomNegatives, WorstAlignedNegatives
+from core.objectives.gradient_cache import CachedStep
+from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
+from core.objectives.preference import Preference
+from core.objectives.regression import CosineRegression
 from core.objectives.teachers import MomentumTeacher, Teacher
 from core.objectives.tokens.balance import Balance, EqualWeights, LearnedUncertainty
 from core.objectives.tokens.budgets import Component, DirichletBudget, MixtureBudget
@@ -121,6 +130,10 @@ __all__ = [
     "CrossModalMasked",
     "DirichletBudget",
     "DiscreteTokens",
+    "CachedStep",
+    "Cosine",
+    "CosineRegression",
+    "CrossConsistency",
     "Divergence",
     "Dot",
     "EachEqual",
@@ -141,6 +154,8 @@ __all__ = [
     "HardNegatives",
     "Head",
     "Hinge",
+    "IdentityCE",
+    "InModalConsistency",
     "IntraModal",
     "JointMasked",
     "KeepAll",
@@ -163,10 +178,12 @@ __all__ = [
     "Mix",
     "MixedSegmentation",
     "MixtureBudget",
+    "Mixture",
     "MomentumTeacher",
     "MultiModalMasked",
     "Negatives",
     "NormPixelMSE",
+    "NoiseSmooth",
     "Objective",
     "OffDiagonalSmooth",
     "OneHot",
@@ -186,6 +203,8 @@ __all__ = [
     "PrefixToken",
     "PrimaryComponents",
     "Projection",
+    "Preference",
+    "ProjectionCE",
     "PrototypeSoft",
     "Query",
     "QueryContext",
@@ -214,6 +233,7 @@ __all__ = [
     "Step",
     "StepModel",
     "Symile",
+    "TagBCE",
     "Target",
     "Teacher",
     "TeacherPair",
