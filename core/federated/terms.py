@@ -35,7 +35,7 @@ class _OnBank(Term):
         if self.key not in step.batch.keys:
             raise ConfigError(f"term '{self.name}': the batch has no key '{self.key}'{nearest(self.key, step.batch.keys)}")
         own_V = step.batch.keys[self.key][step.batch.present[self.modality]]
-        if len(own_V) and not (0 <= int(own_V.min()) and int(own_V.max()) < len(self.bank)):
+        if len(own_V) and not (int(own_V.min()) >= 0 and int(own_V.max()) < len(self.bank)):
             raise ConfigError(
                 f"term '{self.name}': '{self.key}' is {int(own_V.min())} to {int(own_V.max())}, the bank has "
                 f"{len(self.bank)} entries; every row of '{self.modality}' must be a public item"

@@ -1,6 +1,8 @@
 """Objectives: weighted sums of terms that compare, mask, match and reconstruct."""
 
 from core.objectives.base import Objective, Step, StepModel, Term, zero_like_graph
+from core.objectives.classification import IdentityCE, ProjectionCE, TagBCE
+from core.objectives.consistency import CrossConsistency, InModalConsistency
 from core.objectives.contrast.divergence import (
     BalancedBCE,
     Divergence,
@@ -21,18 +23,12 @@ from core.objectives.contrast.keys import (
     RingKeys,
     XBMKeys,
 )
-from core.objectives.contrast.overuse import Overuse, Penalty, SquaredMeans, TotalWeight, UsageEntropy
-from core.objectives.classification import IdentityCE, ProjectionCE, TagBCE
-from core.objectives.consistency import CrossConsistency, InModalConsistency
-from core.objectives.contrast.divergence import BalancedBCE, Divergence, Hinge, Margin, ReverseKL, RowCE, Sigmoid
-from core.objectives.contrast.keys import BatchKeys, GatheredKeys, Keys
 from core.objectives.contrast.noise import Mixture, NoiseSmooth
+from core.objectives.contrast.overuse import Overuse, Penalty, SquaredMeans, TotalWeight, UsageEntropy
 from core.objectives.contrast.pair import Pair
-from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
+from core.objectives.contrast.scale import FixedScale, LogScale, Scale, ScheduledTemperature, Temperature
 from core.objectives.contrast.similarity import CentroidDot, Cosine, Dot, Projection, Similarity
 from core.objectives.contrast.symile import CompleteRows, Completion, Placeholders, Symile
-from core.objectives.contrast.scale import FixedScale, LogScale, Scale, ScheduledTemperature, Temperature
-from core.objectives.contrast.similarity import Cosine, Dot, Similarity
 from core.objectives.contrast.targets import (
     EachEqual,
     Equality,
@@ -53,18 +49,14 @@ from core.objectives.contrast.targets import (
 )
 from core.objectives.contrast.token_max import QueryMax, TokenMax
 from core.objectives.contrast.tuples import CartesianKeys, PermutedKeys, TupleKeys
-from core.objectives.preference import ChoiceCE, ChoiceHinge
-from core.objectives.primary_components import PrimaryComponents, Unit
-from core.objectives.schedules import Staircase
-from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, MomentumTeacher, Teacher
-from core.objectives.contrast.targets import Equality, LabelSmooth, MaskedDuplicates, OneHot, Target
+from core.objectives.gradient_cache import CachedStep
 from core.objectives.matching import Matching
 from core.objectives.negatives import HardNegatives, Negatives, RandomNegatives, WorstAlignedNegatives
-from core.objectives.gradient_cache import CachedStep
-from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
-from core.objectives.preference import Preference
+from core.objectives.preference import ChoiceCE, ChoiceHinge
+from core.objectives.primary_components import PrimaryComponents, Unit
 from core.objectives.regression import CosineRegression
-from core.objectives.teachers import MomentumTeacher, Teacher
+from core.objectives.schedules import Staircase
+from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, MomentumTeacher, Teacher
 from core.objectives.tokens.balance import Balance, EqualWeights, LearnedUncertainty
 from core.objectives.tokens.budgets import Component, DirichletBudget, MixtureBudget
 from core.objectives.tokens.captioning import Captioning, Context, EncoderContext, Query, QueryContext
@@ -113,6 +105,7 @@ __all__ = [
     "BalancedBCE",
     "BatchKeys",
     "BlockMask",
+    "CachedStep",
     "Captioning",
     "CartesianKeys",
     "CentroidDot",
@@ -127,13 +120,11 @@ __all__ = [
     "Component",
     "Context",
     "Cosine",
+    "CosineRegression",
+    "CrossConsistency",
     "CrossModalMasked",
     "DirichletBudget",
     "DiscreteTokens",
-    "CachedStep",
-    "Cosine",
-    "CosineRegression",
-    "CrossConsistency",
     "Divergence",
     "Dot",
     "EachEqual",
@@ -177,13 +168,13 @@ __all__ = [
     "Matching",
     "Mix",
     "MixedSegmentation",
-    "MixtureBudget",
     "Mixture",
+    "MixtureBudget",
     "MomentumTeacher",
     "MultiModalMasked",
     "Negatives",
-    "NormPixelMSE",
     "NoiseSmooth",
+    "NormPixelMSE",
     "Objective",
     "OffDiagonalSmooth",
     "OneHot",
@@ -203,7 +194,6 @@ __all__ = [
     "PrefixToken",
     "PrimaryComponents",
     "Projection",
-    "Preference",
     "ProjectionCE",
     "PrototypeSoft",
     "Query",
@@ -221,8 +211,8 @@ __all__ = [
     "RowCE",
     "SampleSmooth",
     "Scale",
-    "SelfDistillation",
     "ScheduledTemperature",
+    "SelfDistillation",
     "Sigmoid",
     "Similarity",
     "SoftMaskedText",
@@ -254,8 +244,8 @@ __all__ = [
     "View",
     "Viewed",
     "WordHead",
-    "XBMKeys",
     "WorstAlignedNegatives",
+    "XBMKeys",
     "as_view",
     "zero_like_graph",
 ]
