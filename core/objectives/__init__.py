@@ -34,6 +34,10 @@ from core.objectives.contrast.pair import Pair
 from core.objectives.contrast.scale import FixedScale, LogScale, Scale, ScheduledTemperature, Temperature
 from core.objectives.contrast.similarity import Cosine, Dot, Similarity
 from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
+from core.objectives.contrast.noise import Mixture, NoiseSmooth
+from core.objectives.contrast.overuse import Overuse, Penalty, SquaredMeans, TotalWeight, UsageEntropy
+from core.objectives.contrast.pair import Pair
+from core.objectives.contrast.scale import FixedScale, LogScale, Scale, ScheduledTemperature, Temperature
 from core.objectives.contrast.similarity import CentroidDot, Cosine, Dot, Projection, Similarity
 from core.objectives.contrast.symile import CompleteRows, Completion, Placeholders, Symile
 from core.objectives.contrast.targets import (
@@ -60,9 +64,12 @@ from core.objectives.regression import CosineRegression
 from core.objectives.teachers import MomentumTeacher, Teacher
 from core.objectives.contrast.token_max import QueryMax, TokenMax
 from core.objectives.contrast.tuples import CartesianKeys, PermutedKeys, TupleKeys
-from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
+from core.objectives.gradient_cache import CachedStep
+from core.objectives.matching import Matching
+from core.objectives.negatives import HardNegatives, Negatives, RandomNegatives, WorstAlignedNegatives
 from core.objectives.preference import ChoiceCE, ChoiceHinge
 from core.objectives.primary_components import PrimaryComponents, Unit
+from core.objectives.regression import CosineRegression
 from core.objectives.schedules import Staircase
 from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, MomentumTeacher, Teacher
 from core.objectives.tokens.balance import Balance, EqualWeights, LearnedUncertainty
@@ -118,6 +125,7 @@ __all__ = [
     "CosineRegression",
     "CrossConsistency",
     "BlockMask",
+    "CachedStep",
     "Captioning",
     "CartesianKeys",
     "CentroidDot",
@@ -132,6 +140,8 @@ __all__ = [
     "Component",
     "Context",
     "Cosine",
+    "CosineRegression",
+    "CrossConsistency",
     "CrossModalMasked",
     "DirichletBudget",
     "DiscreteTokens",
@@ -178,8 +188,8 @@ __all__ = [
     "MaskedText",
     "Matching",
     "Mix",
-    "Mixture",
     "MixedSegmentation",
+    "Mixture",
     "MixtureBudget",
     "MomentumTeacher",
     "MultiModalMasked",
@@ -206,6 +216,7 @@ __all__ = [
     "PrefixToken",
     "PrimaryComponents",
     "Projection",
+    "ProjectionCE",
     "PrototypeSoft",
     "Query",
     "QueryContext",
@@ -233,8 +244,8 @@ __all__ = [
     "Staircase",
     "Step",
     "StepModel",
-    "TagBCE",
     "Symile",
+    "TagBCE",
     "Target",
     "Teacher",
     "TeacherMined",
@@ -256,6 +267,7 @@ __all__ = [
     "View",
     "Viewed",
     "WordHead",
+    "WorstAlignedNegatives",
     "XBMKeys",
     "as_view",
     "zero_like_graph",
