@@ -3,9 +3,6 @@
 from core.objectives.base import Objective, Step, StepModel, Term, zero_like_graph
 from core.objectives.classification import IdentityCE, ProjectionCE, TagBCE
 from core.objectives.consistency import CrossConsistency, InModalConsistency
-from core.objectives.contrast.divergence import BalancedBCE, Divergence, Hinge, Margin, ReverseKL, RowCE, Sigmoid
-from core.objectives.contrast.keys import BatchKeys, GatheredKeys, Keys
-from core.objectives.contrast.noise import Mixture, NoiseSmooth
 from core.objectives.contrast.divergence import (
     BalancedBCE,
     Divergence,
@@ -29,11 +26,6 @@ from core.objectives.contrast.keys import (
     TeacherMined,
     XBMKeys,
 )
-from core.objectives.contrast.overuse import Overuse, Penalty, SquaredMeans, TotalWeight, UsageEntropy
-from core.objectives.contrast.pair import Pair
-from core.objectives.contrast.scale import FixedScale, LogScale, Scale, ScheduledTemperature, Temperature
-from core.objectives.contrast.similarity import Cosine, Dot, Similarity
-from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
 from core.objectives.contrast.noise import Mixture, NoiseSmooth
 from core.objectives.contrast.overuse import Overuse, Penalty, SquaredMeans, TotalWeight, UsageEntropy
 from core.objectives.contrast.pair import Pair
@@ -58,10 +50,6 @@ from core.objectives.contrast.targets import (
     TeacherPair,
     TeacherSoftmax,
 )
-from core.objectives.gradient_cache import CachedStep
-from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
-from core.objectives.regression import CosineRegression
-from core.objectives.teachers import MomentumTeacher, Teacher
 from core.objectives.contrast.token_max import QueryMax, TokenMax
 from core.objectives.contrast.tuples import CartesianKeys, PermutedKeys, TupleKeys
 from core.objectives.gradient_cache import CachedStep
@@ -119,16 +107,12 @@ __all__ = [
     "Balance",
     "BalancedBCE",
     "BatchKeys",
-    "CachedStep",
-    "CentroidKeys",
-    "Cosine",
-    "CosineRegression",
-    "CrossConsistency",
     "BlockMask",
     "CachedStep",
     "Captioning",
     "CartesianKeys",
     "CentroidDot",
+    "CentroidKeys",
     "ChoiceCE",
     "ChoiceHinge",
     "ClassCE",
@@ -201,7 +185,6 @@ __all__ = [
     "OneHot",
     "Overuse",
     "Pair",
-    "ProjectionCE",
     "PatchLoss",
     "PatchMixing",
     "PatchTask",
