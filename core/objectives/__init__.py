@@ -1,6 +1,8 @@
 """Objectives: weighted sums of terms that compare, mask, match and reconstruct."""
 
 from core.objectives.base import Objective, Step, StepModel, Term, zero_like_graph
+from core.objectives.classification import IdentityCE, ProjectionCE, TagBCE
+from core.objectives.consistency import CrossConsistency, InModalConsistency
 from core.objectives.contrast.divergence import (
     BalancedBCE,
     Divergence,
@@ -13,17 +15,21 @@ from core.objectives.contrast.divergence import (
 )
 from core.objectives.contrast.keys import (
     BatchKeys,
+    CentroidKeys,
+    ExtraNegatives,
     GatheredKeys,
     GroupedKeys,
     Keys,
     QueueKeys,
     ReleasedGather,
     RingKeys,
+    TeacherMined,
     XBMKeys,
 )
+from core.objectives.contrast.noise import Mixture, NoiseSmooth
 from core.objectives.contrast.overuse import Overuse, Penalty, SquaredMeans, TotalWeight, UsageEntropy
 from core.objectives.contrast.pair import Pair
-from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
+from core.objectives.contrast.scale import FixedScale, LogScale, Scale, ScheduledTemperature, Temperature
 from core.objectives.contrast.similarity import CentroidDot, Cosine, Dot, Projection, Similarity
 from core.objectives.contrast.symile import CompleteRows, Completion, Placeholders, Symile
 from core.objectives.contrast.targets import (
@@ -46,9 +52,12 @@ from core.objectives.contrast.targets import (
 )
 from core.objectives.contrast.token_max import QueryMax, TokenMax
 from core.objectives.contrast.tuples import CartesianKeys, PermutedKeys, TupleKeys
-from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
+from core.objectives.gradient_cache import CachedStep
+from core.objectives.matching import Matching
+from core.objectives.negatives import HardNegatives, Negatives, RandomNegatives, WorstAlignedNegatives
 from core.objectives.preference import ChoiceCE, ChoiceHinge
 from core.objectives.primary_components import PrimaryComponents, Unit
+from core.objectives.regression import CosineRegression
 from core.objectives.schedules import Staircase
 from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, MomentumTeacher, Teacher
 from core.objectives.tokens.balance import Balance, EqualWeights, LearnedUncertainty
@@ -99,9 +108,11 @@ __all__ = [
     "BalancedBCE",
     "BatchKeys",
     "BlockMask",
+    "CachedStep",
     "Captioning",
     "CartesianKeys",
     "CentroidDot",
+    "CentroidKeys",
     "ChoiceCE",
     "ChoiceHinge",
     "ClassCE",
@@ -113,6 +124,8 @@ __all__ = [
     "Component",
     "Context",
     "Cosine",
+    "CosineRegression",
+    "CrossConsistency",
     "CrossModalMasked",
     "DirichletBudget",
     "DiscreteTokens",
@@ -123,6 +136,7 @@ __all__ = [
     "EncoderContext",
     "EqualWeights",
     "Equality",
+    "ExtraNegatives",
     "FixedScale",
     "FromEncoder",
     "FromFusion",
@@ -136,6 +150,8 @@ __all__ = [
     "HardNegatives",
     "Head",
     "Hinge",
+    "IdentityCE",
+    "InModalConsistency",
     "IntraModal",
     "JointMasked",
     "KeepAll",
@@ -157,10 +173,12 @@ __all__ = [
     "Matching",
     "Mix",
     "MixedSegmentation",
+    "Mixture",
     "MixtureBudget",
     "MomentumTeacher",
     "MultiModalMasked",
     "Negatives",
+    "NoiseSmooth",
     "NormPixelMSE",
     "Objective",
     "OffDiagonalSmooth",
@@ -181,6 +199,7 @@ __all__ = [
     "PrefixToken",
     "PrimaryComponents",
     "Projection",
+    "ProjectionCE",
     "PrototypeSoft",
     "Query",
     "QueryContext",
@@ -197,6 +216,7 @@ __all__ = [
     "RowCE",
     "SampleSmooth",
     "Scale",
+    "ScheduledTemperature",
     "SelfDistillation",
     "Sigmoid",
     "Similarity",
@@ -208,8 +228,10 @@ __all__ = [
     "Step",
     "StepModel",
     "Symile",
+    "TagBCE",
     "Target",
     "Teacher",
+    "TeacherMined",
     "TeacherPair",
     "TeacherSoftmax",
     "Temperature",
@@ -228,6 +250,7 @@ __all__ = [
     "View",
     "Viewed",
     "WordHead",
+    "WorstAlignedNegatives",
     "XBMKeys",
     "as_view",
     "zero_like_graph",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from core.nn.sparsemax import sparsemax
+from core.nn.simplex import sparsemax
 from core.objectives.base import Step
 from core.objectives.contrast.token_max import best_matches
 from core.objectives.schedules import Staircase
