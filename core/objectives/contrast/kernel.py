@@ -119,6 +119,7 @@ def tiled_loss(
     scale = scale.to(matrix.like.device)
     with torch.no_grad():
         bound = float(scale.abs() * matrix.reach()) + (0.0 if bias is None else abs(float(bias)))
+    tile = matrix.fitting(tile)
     running = divergence.begin(weights, row_weight_n, col_weight_m, bound)
     running.everywhere = everywhere
     inputs = [t for t in (*matrix.inputs, scale, bias) if t is not None]

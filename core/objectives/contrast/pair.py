@@ -19,6 +19,7 @@ from core.objectives.base import Step, StepModel, Term
 from core.objectives.contrast.divergence import Divergence, RowCE, Running
 from core.objectives.contrast.kernel import TILE, term_weights, tiled_loss
 from core.objectives.contrast.keys import GatheredKeys, Keys, Occasion, Problem
+from core.objectives.contrast.matrix import Matrix
 from core.objectives.contrast.scale import LogScale, Scale
 from core.objectives.contrast.similarity import Cosine, Similarity
 from core.objectives.contrast.targets import OneHot, Sides, Target
@@ -77,11 +78,9 @@ class Pair(Term):
         if len(batch_rows) < self.columns.least and not self.columns.collective:
             return self._nothing(step)
         problems = self._problems(step, a_rows, b_rows, batch_rows)
-        if self.similarity.directional:
-            problems = [part for problem in problems for part in problem.by_direction()]
         if not problems or (problems[0].pairs < 2 and not self.columns.collective):
             return self._nothing(step)
-        solved = [self._solve(problem, step.index) for problem in problems]
+        solved = [self._solve(*part, step.index) for problem in problems for part in self._matrices(problem)]
         self._tell(step, batch_rows, [running for _, running in solved])
         return self._values([loss for loss, _ in solved], solved[0][1], problems[0].pairs)
 
@@ -154,8 +153,16 @@ class Pair(Term):
             )
         return step.batch.keys[key][batch_rows_n]
 
-    def _solve(self, problem: Problem, index: int) -> tuple[Tensor, Running]:
-        matrix = problem.matrix(self.similarity)
+    def _matrices(self, problem: Problem) -> list[tuple[Problem, Matrix]]:
+        """A directional similarity needs a matrix for each direction that carries a loss."""
+        if not self.similarity.directional:
+            return [(problem, problem.matrix(self.similarity))]
+        parts = problem.by_direction()
+        if len(parts) == 2:
+            return list(zip(parts, self.similarity.both(problem.rows, problem.cols), strict=True))
+        return [(part, part.matrix(self.similarity)) for part in parts]
+
+    def _solve(self, problem: Problem, matrix: Matrix, index: int) -> tuple[Tensor, Running]:
         weights = problem.weights(self.target, matrix.like.dtype)
         terms = {"every_row": self.divergence.every_row, "everywhere": problem.everywhere}
         return tiled_loss(

@@ -6,5 +6,16 @@ from core.objectives.contrast.divergence.margin import Hinge, Margin
 from core.objectives.contrast.divergence.reverse_kl import ReverseKL
 from core.objectives.contrast.divergence.row_ce import RowCE
 from core.objectives.contrast.divergence.sigmoid import Sigmoid
+from core.objectives.contrast.divergence.spectral import SpectralContrastive
 
-__all__ = ["BalancedBCE", "Divergence", "Hinge", "Margin", "ReverseKL", "RowCE", "Running", "Sigmoid"]
+__all__ = [
+    "BalancedBCE",
+    "Divergence",
+    "Hinge",
+    "Margin",
+    "ReverseKL",
+    "RowCE",
+    "Running",
+    "Sigmoid",
+    "SpectralContrastive",
+]
