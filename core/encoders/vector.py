@@ -6,6 +6,7 @@ Shape legend: V = rows in which the modality is present, N = parts of a row, F =
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -30,7 +31,7 @@ class VectorMLP(Encoder):
             raise ConfigError(f"VectorMLP: features {features} and widths {list(widths)} must be positive")
         self.features, self.width = features, sizes[-1]
         layers: list[nn.Module] = []
-        for i, (before, after) in enumerate(zip(sizes, sizes[1:])):
+        for i, (before, after) in enumerate(pairwise(sizes)):
             layers += [nn.GELU()] if i else []
             layers.append(nn.Linear(before, after))
         self.layers = nn.Sequential(*layers)
