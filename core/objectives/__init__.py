@@ -71,6 +71,7 @@ from core.objectives.tokens.cross_decoder import PatchTask
 from core.objectives.tokens.cross_modal_masked import CrossModalMasked, PerModality, PerToken, Reduction
 from core.objectives.tokens.grid_masks import BlockMask, GridMask, RandomMask
 from core.objectives.tokens.joint_masked import JointMasked
+from core.objectives.tokens.local_information import LocalInformation
 from core.objectives.tokens.masked_image import MaskedImage, MaskedImageDecoder
 from core.objectives.tokens.masked_text import MaskedText, WordHead
 from core.objectives.tokens.mixing import MixedSegmentation, PatchMixing, Restored
@@ -89,6 +90,7 @@ from core.objectives.views import (
     Head,
     Lexical,
     PrefixToken,
+    Stored,
     TokenView,
     TopTokens,
     View,
@@ -151,6 +153,7 @@ __all__ = [
     "LearnedSim",
     "LearnedUncertainty",
     "Lexical",
+    "LocalInformation",
     "LogScale",
     "Margin",
     "MaskedDuplicates",
@@ -213,6 +216,7 @@ __all__ = [
     "Staircase",
     "Step",
     "StepModel",
+    "Stored",
     "Symile",
     "Target",
     "Teacher",
