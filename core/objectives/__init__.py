@@ -77,6 +77,7 @@ from core.objectives.tokens.cross_decoder import PatchTask
 from core.objectives.tokens.cross_modal_masked import CrossModalMasked, PerModality, PerToken, Reduction
 from core.objectives.tokens.grid_masks import BlockMask, GridMask, RandomMask
 from core.objectives.tokens.joint_masked import JointMasked
+from core.objectives.tokens.local_information import LocalInformation
 from core.objectives.tokens.masked_image import MaskedImage, MaskedImageDecoder
 from core.objectives.tokens.masked_text import MaskedText, WordHead
 from core.objectives.tokens.mixing import MixedSegmentation, PatchMixing, Restored
@@ -95,6 +96,7 @@ from core.objectives.views import (
     Head,
     Lexical,
     PrefixToken,
+    Stored,
     TokenView,
     TopTokens,
     View,
@@ -162,6 +164,7 @@ __all__ = [
     "LearnedSim",
     "LearnedUncertainty",
     "Lexical",
+    "LocalInformation",
     "LogScale",
     "Margin",
     "MaskedDuplicates",
@@ -227,6 +230,7 @@ __all__ = [
     "Staircase",
     "Step",
     "StepModel",
+    "Stored",
     "Symile",
     "TagBCE",
     "Target",

@@ -48,7 +48,7 @@ def kmeans(
 
 @torch.no_grad()
 def lloyd(x_QE: Tensor, start_kE: Tensor, iterations: int) -> Clusters:
-    """At most `iterations` steps from given centroids, until no label changes; labels are those of the last centroids."""
+    """At most `iterations` steps from given centroids, until no label changes; labels fit the last centroids."""
     centroid, label, inertia = start_kE.clone(), None, 0.0
     for step in range(iterations + 1):
         new, inertia = nearest(x_QE, centroid)
