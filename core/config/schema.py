@@ -121,10 +121,13 @@ class PretrainConfig(RunSettings):
     model: Node = Field(description="the model, a node")
     objectives: list[Node] = Field(description="objective terms: nodes with an optional `weight`")
     teachers: dict[str, Node] = Field({}, description="teachers by name, for terms that ask for them: nodes")
+    init_from: Path | None = Field(None, description="run or saved model that gives the first weights and tokenizers")
     data: DataSettings = DataSettings()
     trainer: TrainerSettings = TrainerSettings()
     optim: OptimSettings = OptimSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    _init_exists = field_validator("init_from")(_existing)
 
 
 class FinetuneConfig(RunSettings):

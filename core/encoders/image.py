@@ -5,8 +5,10 @@ Shape legend: V = rows, C = channels, H, W = pixels, N = tokens, D = width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from core.encoders.transformer import TransformerEncoder, prepend_class
 from core.errors import ConfigError
@@ -64,8 +66,11 @@ class ImageTransformer(TransformerEncoder):
 
     def embed(self, inp: ModalityInput) -> Tokens:
         x_VND, grid = self.stem(inp.x)
-        x_VND = prepend_class(self.class_token, x_VND + self.positions(grid).to(x_VND.dtype))
+        x_VND = prepend_class(self.class_token, x_VND + self.place(grid).to(x_VND.dtype))
         return Tokens(x=self.dropout(x_VND), grid=grid, prefix=0 if self.class_token is None else 1)
+
+    def place(self, grid: Sequence[int]) -> Tensor:
+        return self.positions(grid)
 
 
 def check_parts(

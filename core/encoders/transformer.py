@@ -34,7 +34,7 @@ class TransformerEncoder(SteppableEncoder):
         causal: bool = False,
     ) -> None:
         super().__init__()
-        self.width, self.depth = width, depth
+        self.width, self.depth, self.causal = width, depth, causal
         self.pyramid_channels = (width,) if self.dense else ()
         self.dropout = nn.Dropout(dropout)
         self.blocks = blocks(

@@ -82,11 +82,14 @@ class VolumeTransformer(TransformerEncoder):
             x = F.pad(x, (0, 0, 0, 0, 0, missing))
             mask_VS = None if mask_VS is None else F.pad(mask_VS, (0, missing))
         x_VND, grid = self.stem(x)
-        all_slices_ND = self.positions((self.volume_size[0] // step, *grid[1:]))
-        x_VND = x_VND + all_slices_ND[: math.prod(grid)].to(x_VND.dtype)
+        x_VND = x_VND + self.place(grid).to(x_VND.dtype)
         x_VND = prepend_class(self.class_token, x_VND)
         prefix = 0 if self.class_token is None else 1
         return Tokens(x=self.dropout(x_VND), mask=self._token_mask(mask_VS, grid, prefix), grid=grid, prefix=prefix)
+
+    def place(self, grid: Sequence[int]) -> Tensor:
+        all_slices_ND = self.positions((self.volume_size[0] // self.patch[0], *grid[1:]))
+        return all_slices_ND[: math.prod(grid)]
 
     def _token_mask(self, mask_VS: Tensor | None, grid: tuple[int, ...], prefix: int) -> Tensor | None:
         if mask_VS is None:

@@ -7,13 +7,14 @@ G = dL/dS.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from core.objectives.contrast.tiles import Tile
+from core.objectives.contrast.tiles import Tile, tiles
 
 
 class Gradients(ABC):
@@ -52,6 +53,10 @@ class Matrix(ABC):
     @abstractmethod
     def gradients(self) -> Gradients:
         """An empty sum; inputs without `requires_grad` need no product."""
+
+    def tiles(self, size: tuple[int, int]) -> Iterator[Tile]:
+        """The rectangles in the order in which they can be made; always walked to the end."""
+        yield from tiles(*self.shape, size)
 
     @property
     def like(self) -> Tensor:

@@ -32,6 +32,10 @@ class Scale(nn.Module, ABC):
     def value(self) -> Tensor:
         """The multiplier, 0-d, differentiable where it is learned."""
 
+    def at(self, index: int) -> Tensor:
+        """The multiplier at a global step; the same at every step unless it follows a schedule."""
+        return self.value()
+
     def clamp_(self) -> None:
         """Bring the stored parameter back into its range."""
 

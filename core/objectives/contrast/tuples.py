@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from core.objectives.contrast.keys import GatheredKeys, Keys
 from core.objectives.contrast.matrix import DotMatrix, Matrix
 from core.objectives.contrast.multilinear import CartesianMatrix, OverwrittenMatrix, product
-from core.objectives.contrast.targets import Pairs
+from core.objectives.contrast.targets.weights import Pairs
 from core.objectives.contrast.tiles import Tile
 from core.objectives.views.base import Viewed
 

@@ -6,7 +6,8 @@ Shape legend: V = rows in which the modality is present, N = tokens, D = encoder
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -15,14 +16,22 @@ from core.objectives.base import Step
 
 @dataclass(frozen=True, slots=True)
 class Viewed:
-    """x: (V, E), or (V, N, E) with mask (V, N) bool, True = real; None when every token is."""
+    """x: (V, E), or (V, N, E) with mask (V, N) bool, True = real; None when every token is.
+
+    sides: what targets must know of the rows, (V, ...) tensors without gradient that travel with them.
+    """
 
     x: Tensor
     mask: Tensor | None = None
+    sides: Mapping[str, Tensor] = field(default_factory=dict)
 
     def rows(self, index_n: Tensor) -> Viewed:
         """The rows `index` (int64 over V)."""
-        return Viewed(self.x[index_n], None if self.mask is None else self.mask[index_n])
+        return Viewed(
+            self.x[index_n],
+            None if self.mask is None else self.mask[index_n],
+            {name: side[index_n] for name, side in self.sides.items()},
+        )
 
 
 class View(nn.Module, ABC):
@@ -32,6 +41,11 @@ class View(nn.Module, ABC):
     """
 
     modality: str
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for views that show the same, so that what is made of them is shared within a step."""
+        return id(self)
 
     @abstractmethod
     def forward(self, step: Step) -> Viewed:
@@ -45,6 +59,10 @@ class Embedding(View):
         super().__init__()
         self.modality = modality
 
+    @property
+    def key(self) -> Hashable:
+        return ("embedding", self.modality)
+
     def forward(self, step: Step) -> Viewed:
         return Viewed(step.embedding(self.modality))
 
@@ -57,12 +75,16 @@ class Head(View):
         super().__init__()
         self.modality, self.head, self.of_embedding = modality, head, of_embedding
 
+    @property
+    def key(self) -> Hashable:
+        return ("head", self.modality, self.head, self.of_embedding)
+
     def forward(self, step: Step) -> Viewed:
         def run() -> Tensor:
             x = step.embedding(self.modality) if self.of_embedding else step.encoded(self.modality).pooled
             return step.head(self.head)(x)
 
-        return Viewed(step.memo(("head", self.modality, self.head, self.of_embedding), run))
+        return Viewed(step.memo(self.key, run))
 
 
 class FromTeacher(View):
@@ -71,6 +93,10 @@ class FromTeacher(View):
     def __init__(self, *, teacher: str, view: View) -> None:
         super().__init__()
         self.modality, self.teacher, self.view = view.modality, teacher, view
+
+    @property
+    def key(self) -> Hashable:
+        return ("teacher", self.teacher, self.view.key)
 
     def forward(self, step: Step) -> Viewed:
         viewed = self.view(step.teacher(self.teacher))

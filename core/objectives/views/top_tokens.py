@@ -25,13 +25,13 @@ class TopTokens(View):
     column is its own. A row that has no other sample to go by keeps all its tokens. The choice carries no gradient.
     """
 
-    def __init__(self, *, view: View, against: View, share: float = 0.25, key: str | None = None) -> None:
+    def __init__(self, *, view: View, against: View, share: float = 0.25, content: str | None = None) -> None:
         """view, against: token views of the two modalities. share: of a row's real tokens, rounded up.
-        key: name of an entry of `Batch.keys`; rows of equal content are partners too."""
+        content: name of an entry of `Batch.keys`; rows of equal content are partners too."""
         super().__init__()
         if not 0 < share <= 1:
             raise ConfigError(f"TopTokens: share is {share}; give a value in (0, 1], for instance 0.25")
-        self.modality, self.view, self.against, self.share, self.key = view.modality, view, against, share, key
+        self.modality, self.view, self.against, self.share, self.content = view.modality, view, against, share, content
 
     def forward(self, step: Step) -> Viewed:
         own = self.view(step)
@@ -72,11 +72,13 @@ class TopTokens(View):
     def _ids(self, step: Step, modality: str) -> Tensor:
         """Ids of the rows in which the modality is present."""
         rows = step.batch.present[modality].nonzero(as_tuple=True)[0]
-        if self.key is None:
+        if self.content is None:
             return rows
-        if self.key not in step.batch.keys:
-            raise ConfigError(f"TopTokens: the batch has no key '{self.key}'{nearest(self.key, step.batch.keys)}")
-        return step.batch.keys[self.key][rows]
+        if self.content not in step.batch.keys:
+            raise ConfigError(
+                f"TopTokens: the batch has no key '{self.content}'{nearest(self.content, step.batch.keys)}"
+            )
+        return step.batch.keys[self.content][rows]
 
 
 def _whole(viewed: Viewed) -> TokenSide:

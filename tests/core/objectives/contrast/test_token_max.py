@@ -241,7 +241,10 @@ def test_query_max_is_the_best_query_and_symmetric(rng):
 
 @pytest.mark.parametrize("swap", [False, True])
 def test_query_max_loss_and_gradients_equal_the_dense_ones(rng, swap):
-    a, b = tokens(rng, 5, 3, 4).x.requires_grad_(), torch.randn(5, 4, generator=rng, dtype=torch.float64).requires_grad_()
+    a, b = (
+        tokens(rng, 5, 3, 4).x.requires_grad_(),
+        torch.randn(5, 4, generator=rng, dtype=torch.float64).requires_grad_(),
+    )
     i, scale = torch.arange(5), torch.tensor(4.0).double().requires_grad_()
     weights = OneHot().weights(Ids(i, i), Ids(i, i), torch.float64)
     share = term_weights(weights.row_total_n, 0.5)
@@ -258,9 +261,7 @@ def test_query_max_loss_and_gradients_equal_the_dense_ones(rng, swap):
     z = scale * best_query(a, b)
     want = (F.cross_entropy(z, i) + F.cross_entropy(z.T, i)) / 2
     torch.testing.assert_close(got, want, rtol=0, atol=1e-12)
-    for g, w in zip(
-        torch.autograd.grad(got, (a, b, scale)), torch.autograd.grad(want, (a, b, scale)), strict=True
-    ):
+    for g, w in zip(torch.autograd.grad(got, (a, b, scale)), torch.autograd.grad(want, (a, b, scale)), strict=True):
         torch.testing.assert_close(g, w, rtol=0, atol=1e-12)
 
 
@@ -273,6 +274,8 @@ def test_best_matches_of_a_table_are_maxima_over_real_tokens(rng):
     torch.testing.assert_close(got, want, rtol=0, atol=1e-12)
     weight = torch.randn(4, 7, generator=rng, dtype=torch.float64)
     for g, w in zip(
-        torch.autograd.grad((weight * got).sum(), leaves), torch.autograd.grad((weight * want).sum(), leaves), strict=True
+        torch.autograd.grad((weight * got).sum(), leaves),
+        torch.autograd.grad((weight * want).sum(), leaves),
+        strict=True,
     ):
         torch.testing.assert_close(g, w, rtol=0, atol=1e-12)

@@ -1,0 +1,20 @@
+"""Where the columns of a pairwise loss come from."""
+
+from core.objectives.contrast.keys.base import BatchKeys, Keys, Occasion, Problem
+from core.objectives.contrast.keys.gathered import GatheredKeys, GroupedKeys, ReleasedGather
+from core.objectives.contrast.keys.memory import MemoryKeys, QueueKeys, XBMKeys
+from core.objectives.contrast.keys.ring import RingKeys
+
+__all__ = [
+    "BatchKeys",
+    "GatheredKeys",
+    "GroupedKeys",
+    "Keys",
+    "MemoryKeys",
+    "Occasion",
+    "Problem",
+    "QueueKeys",
+    "ReleasedGather",
+    "RingKeys",
+    "XBMKeys",
+]
