@@ -13,7 +13,9 @@ WORDS = 8
 
 
 def value(make_step, weight, penalty=None) -> float:
-    return Overuse(view=Embedding(modality="a"), penalty=penalty)(make_step(weight, torch.zeros(len(weight), 1)))["loss"]
+    return Overuse(view=Embedding(modality="a"), penalty=penalty)(make_step(weight, torch.zeros(len(weight), 1)))[
+        "loss"
+    ]
 
 
 @pytest.mark.parametrize("penalty", [None, TotalWeight()])

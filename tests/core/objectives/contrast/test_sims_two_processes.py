@@ -1,14 +1,10 @@
-"""Token-wise, query-wise, multilinear and lexical terms in two real gloo processes against one process with all rows."""
+"""Token-wise, query-wise, multilinear and lexical terms in two real processes against one process with all rows."""
 
 from __future__ import annotations
 
-import os
-import socket
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 
 from core.objectives import (
@@ -25,6 +21,7 @@ from core.objectives import (
     TokenView,
 )
 from core.types import Batch, Encoded, ModalityInput, Tokens
+from tests.gloo import in_processes, loss_and_gradients, mean_over_processes
 
 ROWS = 8
 SPLITS = [([0, 1, 2, 3], [4, 5, 6, 7]), ([3], [0, 1, 2, 4, 5, 6, 7])]  # row 3 lacks b: the first has nothing to pair
@@ -81,40 +78,30 @@ def batch(rows: torch.Tensor) -> Batch:
     return Batch([str(int(i)) for i in rows], inputs, present, keys={"sample": rows})
 
 
-def results(rows: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+def results(rows: list[int]) -> dict[str, list[torch.Tensor]]:
     """Loss and gradients of every term."""
     out = {}
     for name, term in terms().items():
-        model, term = Towers(), term.double()
-        step = Step(model=model, batch=batch(rows), index=0, generator=torch.Generator().manual_seed(2))
-        loss = term(step)["loss"]
-        loss.backward()
-        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in (*model.parameters(), *term.parameters())]
-        out[name] = [loss.detach(), *grads]
+        model = Towers()
+        step = Step(
+            model=model,
+            batch=batch(torch.tensor(rows)),
+            index=0,
+            generator=torch.Generator().manual_seed(2),
+        )
+        out[name] = loss_and_gradients(term.double(), step)
     return out
 
 
-def worker(rank: int, port: int, path: str) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=2)
-    found = [results(torch.tensor(split[rank])) for split in SPLITS]
-    for tensor in (t for split in found for tensors in split.values() for t in tensors):
-        dist.all_reduce(tensor)
-        tensor /= 2  # what data-parallel training does to gradients
-    if rank == 0:
-        torch.save(found, path)
-    dist.destroy_process_group()
+def of_both(rank: int) -> list[dict[str, list[torch.Tensor]]]:
+    found = [results(split[rank]) for split in SPLITS]
+    return [{name: mean_over_processes(tensors) for name, tensors in split.items()} for split in found]
 
 
 def test_two_processes_equal_one(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(worker, args=(port, str(tmp_path / "out.pt")), nprocs=2)
-    found = torch.load(tmp_path / "out.pt", weights_only=True)
+    found = in_processes(2, of_both, tmp_path)[0]
     for split, got in zip(SPLITS, found, strict=True):
-        want = results(torch.tensor(split[0] + split[1]))
+        want = results(split[0] + split[1])
         for name in want:
             for g, w in zip(got[name], want[name], strict=True):
                 torch.testing.assert_close(g, w, rtol=0, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}")

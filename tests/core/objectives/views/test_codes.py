@@ -37,7 +37,9 @@ def inputs(rng, rows=5, lengths=None, fill=None) -> dict[str, ModalityInput]:
 
 
 def tokens(modality: str, temperature: float = 1.0) -> DiscreteTokens:
-    return DiscreteTokens(modality=modality, query=f"ask_{modality}", temperature=Staircase(start=temperature, floor=1e-9))
+    return DiscreteTokens(
+        modality=modality, query=f"ask_{modality}", temperature=Staircase(start=temperature, floor=1e-9)
+    )
 
 
 def test_discrete_tokens_follow_their_definition(make_token_step, rng):

@@ -11,8 +11,8 @@ from core.objectives import TokenView, TopTokens
 from core.types import ModalityInput
 
 
-def top(share=0.5, key=None) -> TopTokens:
-    return TopTokens(view=TokenView(modality="a"), against=TokenView(modality="b"), share=share, key=key)
+def top(share=0.5, content=None) -> TopTokens:
+    return TopTokens(view=TokenView(modality="a"), against=TokenView(modality="b"), share=share, content=content)
 
 
 def sides(rng, rows=4, of_a=None):
@@ -52,7 +52,7 @@ def test_a_change_of_the_own_partner_changes_nothing(make_token_step, rng):
 
 def test_rows_of_equal_content_have_no_say_either(make_token_step, rng):
     step = make_token_step(sides(rng), text=torch.tensor([5, 5, 6, 7]))
-    viewed = top(key="text")(step)
+    viewed = top(content="text")(step)
     torch.testing.assert_close(viewed.x[0], chosen(step, 0, [2, 3], 3), rtol=0, atol=0)
 
 
@@ -95,4 +95,4 @@ def test_settings_are_checked(make_token_step, rng):
     with pytest.raises(ConfigError, match="share is 0"):
         top(share=0)
     with pytest.raises(ConfigError, match="no key 'txt'"):
-        top(key="txt")(make_token_step(sides(rng)))
+        top(content="txt")(make_token_step(sides(rng)))
