@@ -16,8 +16,8 @@ def learner() -> TokenLearner:
         return TokenLearner(width=8, tokens=3, groups=4)
 
 
-@pytest.fixture
-def x_VND() -> torch.Tensor:
+@pytest.fixture(name="x_VND")
+def tokens() -> torch.Tensor:
     return torch.randn(4, 6, 8, generator=torch.Generator().manual_seed(7))
 
 

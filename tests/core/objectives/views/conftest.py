@@ -46,14 +46,14 @@ def token_step(
     rows = len(next(iter((present or inputs).values())))
     every = torch.ones(rows, dtype=torch.bool)
     width = next(iter(inputs.values())).x.shape[2]
-    names = {m: 0 for m in inputs} | (prefixes or {})
+    names = dict.fromkeys(inputs, 0) | (prefixes or {})
     with torch.random.fork_rng():
         torch.manual_seed(3)
         model = TokenTower(width, 4, names, heads or {}).to(next(iter(inputs.values())).x.dtype)
     batch = Batch(
         [str(i) for i in range(rows)],
         inputs,
-        {m: every for m in inputs} | (present or {}),
+        dict.fromkeys(inputs, every) | (present or {}),
         keys={"sample": torch.arange(rows), **keys},
     )
     return Step(model=model, batch=batch, index=index, generator=torch.Generator().manual_seed(0))

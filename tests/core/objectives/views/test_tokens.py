@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from core.encoders import ImageTransformer, TextTransformer
 from core.errors import ConfigError
-from core.models import StandardisedProjection
+from core.models import DualEncoder, StandardisedProjection
 from core.nn import TokenLearner
-from core.objectives import FixedScale, Head, Objective, Pair, PrefixToken, TokenMax, TokenView
-from core.types import ModalityInput
+from core.objectives import FixedScale, Head, Objective, Pair, PrefixToken, Step, TokenMax, TokenView
+from core.types import Batch, ModalityInput
 
 
 def given(rng, rows=4, tokens=5, width=6, lengths=None, fill=None) -> ModalityInput:
@@ -115,7 +116,9 @@ def test_two_heads_on_one_modality_are_two_contrasts(make_token_step, rng):
         {"image": given(rng), "text": given(rng)},
         heads={f"{m}_{kind}": nn.Linear(6, 4) for m in ("image", "text") for kind in ("itc", "vl")},
     )
-    terms = [pair(Head(modality="image", head=f"image_{k}"), Head(modality="text", head=f"text_{k}")) for k in ("itc", "vl")]
+    terms = [
+        pair(Head(modality="image", head=f"image_{k}"), Head(modality="text", head=f"text_{k}")) for k in ("itc", "vl")
+    ]
     total, logs = Objective(terms=terms)(step)
     assert logs["image-text/loss"] != logs["image-text_2/loss"]
     total.backward()
@@ -147,3 +150,32 @@ def test_token_views_run_in_a_pair_with_rows_that_lack_a_modality(make_token_ste
         {"image": ModalityInput(image.x[[0, 2]]), "text": ModalityInput(text.x[[0, 2]], text.mask[[0, 2]])}
     )
     torch.testing.assert_close(term(step)["loss"], term(whole)["loss"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_an_encoder_has_as_many_class_tokens_as_it_was_asked_for(count):
+    """From the real encoder to the contrast: two summaries of one image, each with a caption of its own."""
+    eye = ImageTransformer(image_size=16, patch=8, channels=1, width=12, depth=1, heads=2, class_token=count)
+    model = DualEncoder(
+        encoders={"eye": eye, "reader": TextTransformer(vocab_size=9, width=12, depth=1, heads=2)},
+        modalities={"image": "eye", "text": "reader"},
+        dim=6,
+    )
+    tokens = eye(ModalityInput(torch.randn(3, 1, 16, 16))).tokens
+    assert (tokens.prefix, tokens.x.shape[1]) == (count, 4 + count)
+    batch = Batch(
+        list("abc"),
+        {"image": ModalityInput(torch.randn(3, 1, 16, 16)), "text": ModalityInput(torch.randint(9, (3, 5)))},
+        {m: torch.ones(3).bool() for m in ("image", "text")},
+        keys={"sample": torch.arange(3)},
+    )
+    step = Step(model=model, batch=batch, index=0, generator=torch.Generator())
+    views = [PrefixToken(modality="image", index=i) for i in range(count)]
+    vectors = [view(step).x for view in views]
+    assert all(v.shape == (3, 6) for v in vectors)
+    if count == 2:
+        assert not torch.equal(*vectors)
+    loss = sum(pair(view, "text")(step)["loss"] for view in views or ["image"])
+    loss.backward()
+    if count:
+        assert eye.class_token.grad.abs().sum(-1).gt(0).all()
