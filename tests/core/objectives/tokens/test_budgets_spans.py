@@ -111,9 +111,8 @@ def test_tokens_beyond_a_modality_are_dropped_and_targets_of_a_grid_get_what_is_
 
 def test_the_remainder_goes_where_the_concentration_is():
     """With floor alone a tiny concentration would be as likely as any to get a left-over token."""
-    budget = MixtureBudget(
-        inputs=7, targets=7, components=[Component(inputs={"a": 5, "b": 5, "c": 1e-4}, targets={"a": 1})]
-    )
+    part = Component(inputs={"a": 5, "b": 5, "c": 1e-4}, targets={"a": 1})
+    budget = MixtureBudget(inputs=7, targets=7, components=[part])
     counts = budget.draw(limits(2000, a=50, b=50, c=50), grids=["a"], generator=gen())
     assert counts.inputs[:, 2].sum() <= 4
     assert (counts.inputs.sum(1) == 7).all()
