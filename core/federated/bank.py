@@ -40,7 +40,7 @@ class _OwnLogProb(torch.autograd.Function):
 
 
 def _row_block(rows_hD: Tensor, bank_MD: Tensor, scale: float, width: int) -> tuple[Tensor, Tensor]:
-    """(log-sum-exp over the bank (h,), bank entries weighted by their probability (h, D)), one block after the other."""
+    """Over the bank, one block after the other: log-sum-exp (h,), entries weighted by their probability (h, D)."""
     acc = accumulator_dtype(rows_hD.device)
     max_h = rows_hD.new_full((len(rows_hD),), torch.finfo(rows_hD.dtype).min)
     sum_h = torch.zeros(len(rows_hD), dtype=acc, device=rows_hD.device)

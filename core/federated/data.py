@@ -28,7 +28,8 @@ class Shard:
     labels: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        counts = {name: len(x) for name, x in (*self.inputs.items(), *self.labels.items())}
+        counts = {name: len(inp) for name, inp in self.inputs.items()}
+        counts |= {name: len(label_n) for name, label_n in self.labels.items()}
         if not self.inputs or len(set(counts.values())) != 1 or not len(self):
             raise ConfigError(f"shard: rows by modality and label are {counts}; give the same number, at least one")
 

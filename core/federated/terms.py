@@ -33,9 +33,11 @@ class _OnBank(Term):
     def own(self, step: Step) -> Tensor:
         """(V,) entries of the present rows. Raises ConfigError for a row that has none."""
         if self.key not in step.batch.keys:
-            raise ConfigError(f"term '{self.name}': the batch has no key '{self.key}'{nearest(self.key, step.batch.keys)}")
+            raise ConfigError(
+                f"term '{self.name}': the batch has no key '{self.key}'{nearest(self.key, step.batch.keys)}"
+            )
         own_V = step.batch.keys[self.key][step.batch.present[self.modality]]
-        if len(own_V) and not (int(own_V.min()) >= 0 and int(own_V.max()) < len(self.bank)):
+        if len(own_V) and (int(own_V.min()) < 0 or int(own_V.max()) >= len(self.bank)):
             raise ConfigError(
                 f"term '{self.name}': '{self.key}' is {int(own_V.min())} to {int(own_V.max())}, the bank has "
                 f"{len(self.bank)} entries; every row of '{self.modality}' must be a public item"

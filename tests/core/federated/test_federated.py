@@ -151,7 +151,11 @@ def test_inter_of_a_bank_of_equal_entries_is_its_logarithm(rng):
 
 
 def test_intra_is_the_two_way_cross_entropy_and_ln_2_when_the_old_is_the_global(rng):
-    bank, x, old = unit(10, 4, rng), torch.randn(3, 4, generator=rng).double(), torch.randn(3, 4, generator=rng).double()
+    bank, x, old = (
+        unit(10, 4, rng),
+        torch.randn(3, 4, generator=rng).double(),
+        torch.randn(3, 4, generator=rng).double(),
+    )
     items = torch.tensor([7, 0, 4])
     term = IntraModal(modality="a", bank=bank, teacher="before")
     step = step_of(x, items, old)
@@ -280,6 +284,7 @@ def federation(seed: int, g: torch.Generator) -> list[Client]:
     """One client with images, one with texts, one with both; the server never sees their rows."""
     out = []
     for i, modalities in enumerate((("image",), ("text",), ("image", "text"))):
+
         def terms(modalities=modalities):
             if len(modalities) == 2:
                 return [Pair(rows="image", keys="text")]
@@ -357,7 +362,8 @@ def test_the_terms_of_a_client_do_not_see_public_rows():
     client = Client("c", model_of(1, "image"), data, lambda: [Spy(modality="image", head="kinds", labels="kind")])
     public = shard(world(20, g, 0), "image", "text")
     settings = Settings(rounds=1, client_steps=3, server_steps=1, distil_steps=0, batch=16)
-    simulate(server=model_of(0, "image", "text"), clients=[client], public=public, pair=("image", "text"), settings=settings)  # fmt: skip
+    server = model_of(0, "image", "text")
+    simulate(server=server, clients=[client], public=public, pair=("image", "text"), settings=settings)
     assert seen == [(10, 16)] * 3
 
 
