@@ -3,11 +3,12 @@
 from core.nn.attention import CrossAttention, SelfAttention, attend
 from core.nn.block import DropPath, FeedForward, TransformerBlock, blocks, init_transformer
 from core.nn.decoder import CrossBlock, DecoderBlock, QueryPool
+from core.nn.grid_pool import GridPool
 from core.nn.norm import group_norm
 from core.nn.patch import ConvStem, PatchEmbed
 from core.nn.pooling import AttentionPool, ClsPool, LastPool, MaxPool, MeanMaxPool, MeanPool, PartsPool, Pooling
 from core.nn.positions import LearnedPositions, Positions, SinCosPositions, sincos
-from core.nn.sparsemax import sparsemax
+from core.nn.simplex import sparsemax
 from core.nn.statistics import BatchNormPerKind, using_kind
 from core.nn.token_calibration import TokenCalibration
 from core.nn.token_learner import TokenLearner
@@ -22,6 +23,7 @@ __all__ = [
     "DecoderBlock",
     "DropPath",
     "FeedForward",
+    "GridPool",
     "LastPool",
     "LearnedPositions",
     "MaxPool",
