@@ -1,6 +1,8 @@
 """Objectives: weighted sums of terms that compare, mask, match and reconstruct."""
 
 from core.objectives.base import Objective, Step, StepModel, Term, zero_like_graph
+from core.objectives.classification import IdentityCE, ProjectionCE, TagBCE
+from core.objectives.consistency import CrossConsistency, InModalConsistency
 from core.objectives.contrast.divergence import (
     BalancedBCE,
     Divergence,
@@ -24,6 +26,7 @@ from core.objectives.contrast.keys import (
     TeacherMined,
     XBMKeys,
 )
+from core.objectives.contrast.noise import Mixture, NoiseSmooth
 from core.objectives.contrast.overuse import Overuse, Penalty, SquaredMeans, TotalWeight, UsageEntropy
 from core.objectives.contrast.pair import Pair
 from core.objectives.contrast.scale import FixedScale, LogScale, Scale, ScheduledTemperature, Temperature
@@ -49,9 +52,12 @@ from core.objectives.contrast.targets import (
 )
 from core.objectives.contrast.token_max import QueryMax, TokenMax
 from core.objectives.contrast.tuples import CartesianKeys, PermutedKeys, TupleKeys
-from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
+from core.objectives.gradient_cache import CachedStep
+from core.objectives.matching import Matching
+from core.objectives.negatives import HardNegatives, Negatives, RandomNegatives, WorstAlignedNegatives
 from core.objectives.preference import ChoiceCE, ChoiceHinge
 from core.objectives.primary_components import PrimaryComponents, Unit
+from core.objectives.regression import CosineRegression
 from core.objectives.schedules import Staircase
 from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, MomentumTeacher, Teacher
 from core.objectives.tokens.balance import Balance, EqualWeights, LearnedUncertainty
@@ -104,6 +110,7 @@ __all__ = [
     "BalancedBCE",
     "BatchKeys",
     "BlockMask",
+    "CachedStep",
     "Captioning",
     "CartesianKeys",
     "CentroidDot",
@@ -119,6 +126,8 @@ __all__ = [
     "Component",
     "Context",
     "Cosine",
+    "CosineRegression",
+    "CrossConsistency",
     "CrossModalMasked",
     "DirichletBudget",
     "DiscreteTokens",
@@ -143,6 +152,8 @@ __all__ = [
     "HardNegatives",
     "Head",
     "Hinge",
+    "IdentityCE",
+    "InModalConsistency",
     "IntraModal",
     "JointMasked",
     "KeepAll",
@@ -165,10 +176,12 @@ __all__ = [
     "Matching",
     "Mix",
     "MixedSegmentation",
+    "Mixture",
     "MixtureBudget",
     "MomentumTeacher",
     "MultiModalMasked",
     "Negatives",
+    "NoiseSmooth",
     "NormPixelMSE",
     "Objective",
     "OffDiagonalSmooth",
@@ -189,6 +202,7 @@ __all__ = [
     "PrefixToken",
     "PrimaryComponents",
     "Projection",
+    "ProjectionCE",
     "PrototypeSoft",
     "Query",
     "QueryContext",
@@ -218,6 +232,7 @@ __all__ = [
     "StepModel",
     "Stored",
     "Symile",
+    "TagBCE",
     "Target",
     "Teacher",
     "TeacherMined",
@@ -239,6 +254,7 @@ __all__ = [
     "View",
     "Viewed",
     "WordHead",
+    "WorstAlignedNegatives",
     "XBMKeys",
     "as_view",
     "zero_like_graph",

@@ -32,7 +32,7 @@ class Unit(View):
 
 
 class PrimaryComponents(View):
-    """Another view's vectors (V, E), projected on the `components` directions in which this process's batch varies most.
+    """Another view's vectors (V, E) on the `components` directions in which this process's batch varies most.
 
     mean + (x - mean) P with P = U_K U_K^T of the centred batch, computed in float32 or finer. P is a constant for the
     gradient: directions of equal spread have no defined derivative.

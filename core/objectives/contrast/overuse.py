@@ -78,7 +78,8 @@ class Overuse(Term):
     def _sums(self, step: Step, weight_VK: Tensor | None) -> tuple[Tensor, int, Tensor]:
         """Of the rows of this process: sum of weights, number of rows, mean number of active words."""
         if weight_VK is None:
-            return step.zero() + torch.zeros(0), 0, torch.zeros(())
+            zero = step.zero()
+            return zero + zero.new_zeros(0), 0, zero.detach()
         weight_VK = computed_in(weight_VK)
         return weight_VK.sum(0), len(weight_VK), (weight_VK.detach() > 0).sum() / max(len(weight_VK), 1)
 

@@ -61,8 +61,8 @@ class LogScale(Scale):
         """init, minimum, maximum: the scale itself, not its logarithm; None for no limit (Symile, Long-CLIP). A start
         outside the limits is moved to the nearer one at once (FILIP and FDT: limits e^3 and e^6).
         cap: multiplies by at most this, whatever is stored, and without gradient beyond it (FDT: 100).
-        bias_batch: start the bias at -ln(bias_batch - 1), the best one for features that say nothing, instead of SigLIP's
-        -10, which suits 22,000 rows."""
+        bias_batch: start the bias at -ln(bias_batch - 1), the best one for features that say nothing; -10 suits
+        22,000 rows."""
         super().__init__(bias=bias if bias_batch is None else uninformed_bias(bias_batch, bias))
         positive = all(x is None or x > 0 for x in (init, minimum, maximum, cap))
         if not positive or (minimum is not None and maximum is not None and maximum < minimum):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.objectives.contrast.matrix import DotMatrix, Matrix, computed_in
-from core.objectives.views.base import Viewed
+from core.objectives.viewed import Viewed
 
 
 class Similarity(nn.Module, ABC):

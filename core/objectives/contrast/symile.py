@@ -140,7 +140,9 @@ class Symile(Term):
             return {"loss": step.zero()}
         generator = self.columns.shared(step.generator, sides[0].device)
         factor = rows.every[0].shape[1] ** ((len(views) - 2) / 2) if self.rescale else 1.0
-        solved = [self._solve(anchor, factor, len(views)) for anchor in self.columns.tuples(rows, generator)]
+        solved = [
+            self._solve(anchor, factor, rows.everywhere, step.index) for anchor in self.columns.tuples(rows, generator)
+        ]
         loss = torch.stack([loss for loss, _, _ in solved]).sum()
         _, running, columns = solved[0]
         bias = 0.0 if self.scale.bias is None else self.scale.bias.detach()
@@ -166,7 +168,7 @@ class Symile(Term):
         key_B = step.batch.keys[self.key]
         return key_B[rows_n.to(key_B.device)]
 
-    def _solve(self, anchor: Tuples, factor: float, modalities: int) -> tuple[Tensor, Running, int]:
+    def _solve(self, anchor: Tuples, factor: float, everywhere: bool, index: int) -> tuple[Tensor, Running, int]:
         columns = anchor.matrix.shape[1]
         item_m = torch.arange(columns, device=anchor.positive_n.device)
         ids = Ids(anchor.positive_n, anchor.positive_n), Ids(item_m, item_m)
@@ -174,11 +176,11 @@ class Symile(Term):
         weights.excluded = anchor.excluded
         loss, running = tiled_loss(
             anchor.matrix,
-            scale=self.scale.value() * factor,
+            scale=self.scale.at(index) * factor,
             bias=self.scale.bias,
             weights=weights,
             divergence=self.divergence,
-            row_weight_n=term_weights(weights.row_total_n, anchor.share / modalities),
+            row_weight_n=term_weights(weights.row_total_n, 1 / len(self.views), everywhere=everywhere),
             col_weight_m=None,
             tile=self.tile,
         )

@@ -20,31 +20,31 @@ from core.objectives.contrast.matrix import DotMatrix, Matrix
 from core.objectives.contrast.multilinear import CartesianMatrix, OverwrittenMatrix, product
 from core.objectives.contrast.targets.weights import Pairs
 from core.objectives.contrast.tiles import Tile
-from core.objectives.views.base import Viewed
+from core.objectives.viewed import Viewed
 
 
 @dataclass(slots=True)
 class Tuples:
-    """One anchor modality against the tuples of the others. positive (n,): each anchor's column. share: of the loss.
-    excluded: entries that are no negatives, or None."""
+    """One anchor modality against the tuples of the others. positive (n,): each anchor's column. excluded: entries that
+    are no negatives, or None."""
 
     matrix: Matrix
     positive_n: Tensor
-    share: float
     excluded: SameTuples | None
 
 
 @dataclass(slots=True)
 class Gathered:
     """M modalities of every process. own, every: tensors (n, E) and (N, E). item (n,): where the own rows stand among
-    all N. own_content (n,), every_content (N,): equal = interchangeable. share: of the loss that the own rows carry."""
+    all N. own_content (n,), every_content (N,): equal = interchangeable. everywhere: the loss is a mean over
+    the rows of all processes (see `Problem`)."""
 
     own: list[Tensor]
     every: list[Tensor]
     item_n: Tensor
     own_content: Tensor
     every_content: Tensor
-    share: float
+    everywhere: bool
 
 
 class SameTuples:
@@ -91,7 +91,7 @@ class TupleKeys(nn.Module, ABC):
         every = list(problem.cols.x.chunk(len(modalities), dim=1))
         own = [x if len(x) else x.new_zeros(0, every[0].shape[1]) + x.sum() for x in modalities]  # width was unknown
         contents = (rows.item, cols.item) if content_n is None else (rows.content, cols.content)
-        return Gathered(own, every, rows.item, *contents, problem.row_share or 0.0)
+        return Gathered(own, every, rows.item, *contents, problem.everywhere)
 
     def shared(self, generator: torch.Generator, device: torch.device) -> torch.Generator:
         """A generator that is equal in every process, drawn from that of the first."""
@@ -118,7 +118,7 @@ class PermutedKeys(TupleKeys):
             matrix = DotMatrix(own_nE, product([x_NE[order] for x_NE, order in zip(others, orders, strict=True)]))
             contents = [rows.every_content[order] for order in orders]
             excluded = _same(rows, rows.item_n, contents)
-            out.append(Tuples(OverwrittenMatrix(matrix, value_n, rows.item_n), rows.item_n, rows.share, excluded))
+            out.append(Tuples(OverwrittenMatrix(matrix, value_n, rows.item_n), rows.item_n, excluded))
         return out
 
     def _order(self, n: int, others: int, generator: torch.Generator, device: torch.device) -> Tensor:
@@ -136,7 +136,7 @@ class CartesianKeys(TupleKeys):
         for anchor, own_nE in enumerate(rows.own):
             matrix = CartesianMatrix(own_nE, [x for other, x in enumerate(rows.every) if other != anchor])
             positive_n = rows.item_n * step
-            out.append(Tuples(matrix, positive_n, rows.share, self._excluded(rows, positive_n, k)))
+            out.append(Tuples(matrix, positive_n, self._excluded(rows, positive_n, k)))
         return out
 
     def _excluded(self, rows: Gathered, positive_n: Tensor, k: int) -> SameTuples | None:

@@ -6,9 +6,11 @@ Shape legend: V = rows in which the modality is present, N = tokens, K = codes o
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from torch import Tensor
 
-from core.nn.sparsemax import sparsemax
+from core.nn.simplex import sparsemax
 from core.objectives.base import Step
 from core.objectives.contrast.token_max import best_matches
 from core.objectives.schedules import Staircase
@@ -53,8 +55,15 @@ class Lexical(View):
         super().__init__()
         self.modality, self.words, self.mapper = modality, words, mapper
 
+    @property
+    def key(self) -> Hashable:
+        return ("lexical", self.modality, self.words, self.mapper)
+
     def forward(self, step: Step) -> Viewed:
-        return Viewed(_matches(step, self.modality, self.mapper, self.words).relu().log1p())
+        def run() -> Tensor:
+            return _matches(step, self.modality, self.mapper, self.words).relu().log1p()
+
+        return Viewed(step.memo(self.key, run))
 
 
 def top_words(weight_VK: Tensor, k: int) -> Tensor:

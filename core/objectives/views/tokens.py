@@ -6,7 +6,7 @@ rows, D = encoder width, E = width of the vectors.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from torch import Tensor
 
@@ -30,8 +30,12 @@ class TokenView(View):
         super().__init__()
         self.modality, self.head, self.reduce = modality, head, reduce
 
+    @property
+    def key(self) -> Hashable:
+        return ("tokens", self.modality, self.head, self.reduce)
+
     def forward(self, step: Step) -> Viewed:
-        return step.memo(("tokens", self.modality, self.head, self.reduce), lambda: self._run(step))
+        return step.memo(self.key, lambda: self._run(step))
 
     def _run(self, step: Step) -> Viewed:
         tokens = bare_tokens(step, self.modality)
@@ -54,6 +58,10 @@ class PrefixToken(View):
             raise ConfigError(f"PrefixToken: index is {index}; count from 0")
         self.modality, self.index, self.head = modality, index, head
 
+    @property
+    def key(self) -> Hashable:
+        return ("prefix token", self.modality, self.index, self.head)
+
     def forward(self, step: Step) -> Viewed:
         tokens = tokens_of(step.encoded(self.modality), self.modality)
         if self.index >= tokens.prefix:
@@ -65,7 +73,7 @@ class PrefixToken(View):
         def run() -> Tensor:
             return projection(step, self.modality, self.head)(tokens.x[:, self.index])
 
-        return Viewed(step.memo(("prefix token", self.modality, self.index, self.head), run))
+        return Viewed(step.memo(self.key, run))
 
 
 def bare_tokens(step: Step, modality: str) -> Viewed:

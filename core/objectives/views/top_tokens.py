@@ -6,6 +6,8 @@ of a block.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import torch
 from torch import Tensor
 
@@ -33,7 +35,14 @@ class TopTokens(View):
             raise ConfigError(f"TopTokens: share is {share}; give a value in (0, 1], for instance 0.25")
         self.modality, self.view, self.against, self.share, self.content = view.modality, view, against, share, content
 
+    @property
+    def key(self) -> Hashable:
+        return ("top tokens", self.view.key, self.against.key, self.share, self.content)
+
     def forward(self, step: Step) -> Viewed:
+        return step.memo(self.key, lambda: self._run(step))
+
+    def _run(self, step: Step) -> Viewed:
         own = self.view(step)
         x_VNE, mask_VN = own.x, own.mask
         if mask_VN is None:
