@@ -43,7 +43,9 @@ def dense(step: Step, texts: str, scale: float, directions: tuple[float, float])
 
 
 @pytest.mark.parametrize("directions", [(0.5, 0.5), (0.5, 0.5 / 3), (1, 0), (0, 1)])
-@pytest.mark.parametrize("present", [{}, {"b": [1, 0, 1, 1, 0], "c": [1, 0, 0, 1, 1], "d": [0, 0, 0, 1, 1]}, {"c": [0] * 5}])
+@pytest.mark.parametrize(
+    "present", [{}, {"b": [1, 0, 1, 1, 0], "c": [1, 0, 0, 1, 1], "d": [0, 0, 0, 1, 1]}, {"c": [0] * 5}]
+)
 def test_value_and_gradient_equal_the_whole_matrices(make, directions, present):
     step = make(**present)
     scale = LogScale(init=4.0)
@@ -82,9 +84,11 @@ def test_the_order_of_the_wordings_changes_nothing(make):
 def test_the_released_weights(make):
     """K ones per image and one-hot for texts, both summed over targets, halved, and divided by K."""
     step = make()
-    z = 10 * F.normalize(step.model.vectors["a"], dim=1) @ F.normalize(
-        torch.cat([step.model.vectors[m] for m in "bcd"]), dim=1
-    ).T
+    z = (
+        10
+        * F.normalize(step.model.vectors["a"], dim=1)
+        @ F.normalize(torch.cat([step.model.vectors[m] for m in "bcd"]), dim=1).T
+    )
     ones = torch.eye(5).double().repeat(1, 3)
     released = (-(ones * z.log_softmax(1)).sum(1).mean() - (ones * z.log_softmax(0)).sum(0).mean()) / 2 / 3
     term = OneToMany(rows="a", keys=list("bcd"), scale=FixedScale(temperature=0.1), directions=(0.5, 0.5 / 3))
