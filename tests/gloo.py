@@ -22,9 +22,9 @@ TEXT = torch.tensor([0, 1, 2, 1, 3, 0, 4, 5, 6, 1])
 class Tower(nn.Module):
     """One linear map per modality, equal in every process. frozen: modalities without gradient."""
 
-    def __init__(self, frozen: str = "") -> None:
+    def __init__(self, frozen: str = "", seed: int = 5) -> None:
         super().__init__()
-        rng = torch.Generator().manual_seed(5)
+        rng = torch.Generator().manual_seed(seed)
         self.maps = nn.ParameterDict({m: torch.randn(6, 4, generator=rng, dtype=torch.float64) for m in "ab"})
         self.encoders, self.heads, self.fusion = nn.ModuleDict(), nn.ModuleDict(), None
         self.reads = {"a": "a", "b": "b"}

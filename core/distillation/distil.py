@@ -120,7 +120,7 @@ def distil(
         if not torch.isfinite(found["loss"].detach()):
             raise ConfigError(f"distil: step {step}: the outer loss is not finite; lower image_lr, text_lr or the rate")
         optimizer.zero_grad()
-        found["loss"].backward()  # type: ignore[no-untyped-call]
+        found["loss"].backward()
         optimizer.step()
         values.append(float(found["loss"].detach()))
         if tell is not None:

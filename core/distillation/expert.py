@@ -98,7 +98,7 @@ def record_expert(
                 continue
             z_bb = logits(heads, image, text, x_nD[index_b], t_nT[index_b], temperature)
             optimizer.zero_grad()
-            loss(z_bb, torch.eye(len(index_b), dtype=z_bb.dtype, device=z_bb.device)).backward()  # type: ignore[no-untyped-call]
+            loss(z_bb, torch.eye(len(index_b), dtype=z_bb.dtype, device=z_bb.device)).backward()
             optimizer.step()
         path.append((_copy(image), _copy(text)))
     return Expert(path)

@@ -18,7 +18,7 @@ class LearnedSimilarity(nn.Module):
     def __init__(
         self, *, pairs: int, rank: int = 10, alpha: float = 1.0, generator: torch.Generator | None = None
     ) -> None:
-        """rank: published 5 to 20. alpha: published 0.01 to 3. Raises ConfigError unless pairs and rank are positive."""
+        """rank, alpha: published 5 to 20 and 0.01 to 3. Raises ConfigError unless pairs and rank are positive."""
         super().__init__()
         if pairs < 1 or rank < 1:
             raise ConfigError(f"LearnedSimilarity: pairs {pairs}, rank {rank}; give positive numbers")

@@ -10,6 +10,7 @@ from core.encoders.stretch import StretchedPositions, stretch_table, stretch_tex
 from core.encoders.text import TextTransformer
 from core.encoders.text_caption import CaptionTextTransformer
 from core.encoders.text_conv import TextConvNet
+from core.encoders.vector import VectorMLP
 from core.encoders.volume import VolumeTransformer
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "TextConvNet",
     "TextTransformer",
     "TokenAdapter",
+    "VectorMLP",
     "VolumeTransformer",
     "require_steps",
     "stretch_table",

@@ -54,7 +54,7 @@ def grow(model: DualEncoder, growth: Growth, *, generator: torch.Generator | Non
         raise ConfigError(f"grow: no encoder '{growth.encoder}'{nearest(growth.encoder, model.encoders)}")
     if growth.factor > 1 and (model.fusion is not None or len(model.heads) > 0):
         raise ConfigError(
-            "grow: the model has a fusion or further heads, which read the old width; grow depth only, or leave them out"
+            "grow: the model has a fusion or further heads, of the old width; grow depth only, or leave them out"
         )
     larger = copy.deepcopy(model)
     encoder = larger.encoders[growth.encoder]
@@ -88,6 +88,7 @@ def deepen(encoder: TransformerEncoder, blocks: int, generator: torch.Generator)
                 part.weight.fill_(1)
                 part.bias.zero_()
         for out in (new.attn.out, new.ffn[3]):
+            assert isinstance(out, nn.Linear)
             out.weight.zero_()
         encoder.blocks.append(new)
     encoder.depth = len(encoder.blocks)

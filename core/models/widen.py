@@ -103,9 +103,11 @@ def widen_encoder(encoder: TransformerEncoder, factor: int, generator: torch.Gen
         if encoder.class_token is not None:
             _set(encoder, "class_token", w.repeat(encoder.class_token.detach(), index, 2))
         conv = encoder.stem.project
+        assert isinstance(conv, nn.modules.conv._ConvNd)
+        assert conv.bias is not None
         _set(conv, "weight", w.repeat(conv.weight.detach(), index, 0))
         _set(conv, "bias", w.repeat(conv.bias.detach(), index, 0))
-        conv.out_channels, encoder.stem.width = len(index), len(index)  # type: ignore[assignment]
+        conv.out_channels, encoder.stem.width = len(index), len(index)
     positions = encoder.positions
     assert isinstance(positions, LearnedPositions)
     _set(positions, "table", w.repeat(positions.table.detach(), index, 1))

@@ -3,6 +3,7 @@
 from core.nn.attention import CrossAttention, SelfAttention, attend
 from core.nn.block import DropPath, FeedForward, TransformerBlock, blocks, init_transformer
 from core.nn.decoder import CrossBlock, DecoderBlock, QueryPool
+from core.nn.grid_pool import GridPool
 from core.nn.norm import group_norm
 from core.nn.patch import ConvStem, PatchEmbed
 from core.nn.pooling import AttentionPool, ClsPool, LastPool, MaxPool, MeanMaxPool, MeanPool, PartsPool, Pooling
@@ -22,6 +23,7 @@ __all__ = [
     "DecoderBlock",
     "DropPath",
     "FeedForward",
+    "GridPool",
     "LastPool",
     "LearnedPositions",
     "MaxPool",

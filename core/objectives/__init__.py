@@ -1,6 +1,8 @@
 """Objectives: weighted sums of terms that compare, mask, match and reconstruct."""
 
 from core.objectives.base import Objective, Step, StepModel, Term, zero_like_graph
+from core.objectives.classification import IdentityCE, ProjectionCE, TagBCE
+from core.objectives.consistency import CrossConsistency, InModalConsistency
 from core.objectives.contrast.divergence import (
     BalancedBCE,
     Divergence,
@@ -13,17 +15,21 @@ from core.objectives.contrast.divergence import (
 )
 from core.objectives.contrast.keys import (
     BatchKeys,
+    CentroidKeys,
+    ExtraNegatives,
     GatheredKeys,
     GroupedKeys,
     Keys,
     QueueKeys,
     ReleasedGather,
     RingKeys,
+    TeacherMined,
     XBMKeys,
 )
+from core.objectives.contrast.noise import Mixture, NoiseSmooth
 from core.objectives.contrast.overuse import Overuse, Penalty, SquaredMeans, TotalWeight, UsageEntropy
 from core.objectives.contrast.pair import Pair
-from core.objectives.contrast.scale import FixedScale, LogScale, Scale, Temperature
+from core.objectives.contrast.scale import FixedScale, LogScale, Scale, ScheduledTemperature, Temperature
 from core.objectives.contrast.similarity import CentroidDot, Cosine, Dot, Projection, Similarity
 from core.objectives.contrast.symile import CompleteRows, Completion, Placeholders, Symile
 from core.objectives.contrast.targets import (
@@ -46,9 +52,12 @@ from core.objectives.contrast.targets import (
 )
 from core.objectives.contrast.token_max import QueryMax, TokenMax
 from core.objectives.contrast.tuples import CartesianKeys, PermutedKeys, TupleKeys
-from core.objectives.matching import HardNegatives, Matching, Negatives, RandomNegatives
+from core.objectives.gradient_cache import CachedStep
+from core.objectives.matching import Matching
+from core.objectives.negatives import HardNegatives, Negatives, RandomNegatives, WorstAlignedNegatives
 from core.objectives.preference import ChoiceCE, ChoiceHinge
 from core.objectives.primary_components import PrimaryComponents, Unit
+from core.objectives.regression import CosineRegression
 from core.objectives.schedules import Staircase
 from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, MomentumTeacher, Teacher
 from core.objectives.tokens.balance import Balance, EqualWeights, LearnedUncertainty
@@ -68,6 +77,7 @@ from core.objectives.tokens.cross_decoder import PatchTask
 from core.objectives.tokens.cross_modal_masked import CrossModalMasked, PerModality, PerToken, Reduction
 from core.objectives.tokens.grid_masks import BlockMask, GridMask, RandomMask
 from core.objectives.tokens.joint_masked import JointMasked
+from core.objectives.tokens.local_information import LocalInformation
 from core.objectives.tokens.masked_image import MaskedImage, MaskedImageDecoder
 from core.objectives.tokens.masked_text import MaskedText, WordHead
 from core.objectives.tokens.mixing import MixedSegmentation, PatchMixing, Restored
@@ -86,6 +96,7 @@ from core.objectives.views import (
     Head,
     Lexical,
     PrefixToken,
+    Stored,
     TokenView,
     TopTokens,
     View,
@@ -99,9 +110,11 @@ __all__ = [
     "BalancedBCE",
     "BatchKeys",
     "BlockMask",
+    "CachedStep",
     "Captioning",
     "CartesianKeys",
     "CentroidDot",
+    "CentroidKeys",
     "ChoiceCE",
     "ChoiceHinge",
     "ClassCE",
@@ -113,6 +126,8 @@ __all__ = [
     "Component",
     "Context",
     "Cosine",
+    "CosineRegression",
+    "CrossConsistency",
     "CrossModalMasked",
     "DirichletBudget",
     "DiscreteTokens",
@@ -123,6 +138,7 @@ __all__ = [
     "EncoderContext",
     "EqualWeights",
     "Equality",
+    "ExtraNegatives",
     "FixedScale",
     "FromEncoder",
     "FromFusion",
@@ -136,6 +152,8 @@ __all__ = [
     "HardNegatives",
     "Head",
     "Hinge",
+    "IdentityCE",
+    "InModalConsistency",
     "IntraModal",
     "JointMasked",
     "KeepAll",
@@ -146,6 +164,7 @@ __all__ = [
     "LearnedSim",
     "LearnedUncertainty",
     "Lexical",
+    "LocalInformation",
     "LogScale",
     "Margin",
     "MaskedDuplicates",
@@ -157,10 +176,12 @@ __all__ = [
     "Matching",
     "Mix",
     "MixedSegmentation",
+    "Mixture",
     "MixtureBudget",
     "MomentumTeacher",
     "MultiModalMasked",
     "Negatives",
+    "NoiseSmooth",
     "NormPixelMSE",
     "Objective",
     "OffDiagonalSmooth",
@@ -181,6 +202,7 @@ __all__ = [
     "PrefixToken",
     "PrimaryComponents",
     "Projection",
+    "ProjectionCE",
     "PrototypeSoft",
     "Query",
     "QueryContext",
@@ -197,6 +219,7 @@ __all__ = [
     "RowCE",
     "SampleSmooth",
     "Scale",
+    "ScheduledTemperature",
     "SelfDistillation",
     "Sigmoid",
     "Similarity",
@@ -207,9 +230,12 @@ __all__ = [
     "Staircase",
     "Step",
     "StepModel",
+    "Stored",
     "Symile",
+    "TagBCE",
     "Target",
     "Teacher",
+    "TeacherMined",
     "TeacherPair",
     "TeacherSoftmax",
     "Temperature",
@@ -228,6 +254,7 @@ __all__ = [
     "View",
     "Viewed",
     "WordHead",
+    "WorstAlignedNegatives",
     "XBMKeys",
     "as_view",
     "zero_like_graph",

@@ -34,7 +34,7 @@ def rows_of_all(n: int, device: torch.device, group: Group = None) -> list[int]:
 
 
 def mean_of_all(x: Tensor) -> Tensor:
-    """Mean of a 0-d tensor over processes, without gradient; itself where training is not distributed."""
+    """Elementwise mean of a tensor over processes, without gradient; itself where training is not distributed."""
     if world_size() == 1:
         return x
     total = x.detach().clone()

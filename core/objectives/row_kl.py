@@ -8,7 +8,7 @@ accumulates the gradients. Both run in `forward`, so that `backward` only scales
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,15 +19,21 @@ from core.objectives.contrast.normaliser import accumulator_dtype
 from core.objectives.contrast.tiles import Tile, tiles
 
 
-class _Sides(NamedTuple):
+class _Sides:
     """What both passes read. own_n: column of each row that is left out, or None."""
 
-    rows_nD: Tensor
-    cols_mD: Tensor
-    ref_rows_nF: Tensor
-    ref_cols_mF: Tensor
-    scale: float
-    own_n: Tensor | None
+    def __init__(
+        self,
+        rows_nD: Tensor,
+        cols_mD: Tensor,
+        ref_rows_nF: Tensor,
+        ref_cols_mF: Tensor,
+        scale: float,
+        own_n: Tensor | None,
+    ) -> None:
+        self.rows_nD, self.cols_mD = rows_nD, cols_mD
+        self.ref_rows_nF, self.ref_cols_mF = ref_rows_nF, ref_cols_mF
+        self.scale, self.own_n = scale, own_n
 
     def logits(self, tile: Tile) -> tuple[Tensor, Tensor]:
         """(Z, Y) of a tile. A column that is left out has the lowest finite logit in both: probability exactly 0."""

@@ -94,9 +94,11 @@ class CompatibleMomentum(Teacher):
 
     @torch.no_grad()
     def after_step(self, student: nn.Module, index: int) -> None:
-        own, now, then = (list(m.parameters()) for m in (self.model, student, self.start))
+        own: list[Tensor] = list(self.model.parameters())
+        then: list[Tensor] = list(self.start.parameters())
+        now = [p.detach().to(o) for p, o in zip(student.parameters(), own, strict=True)]
         torch._foreach_mul_(own, self.keep)
-        torch._foreach_add_(own, [p.detach().to(o) for p, o in zip(now, own, strict=True)], alpha=self.new)
+        torch._foreach_add_(own, now, alpha=self.new)
         torch._foreach_add_(own, then, alpha=self.old)
         copy_buffers(self.model, student)
 

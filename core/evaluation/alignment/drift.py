@@ -17,7 +17,8 @@ from torch import Tensor
 from core.errors import ConfigError, DataError
 from core.evaluation.alignment.rows import unit
 
-START = (1.0, 0.1, 0.0)  # of the least-squares fit: amplitude, rate, level
+STARTS = ((1.0, 0.1, 0.0), (-1.0, 0.1, 1.0))  # of the fit: amplitude, rate, level; the first is the published one
+FLAT = 1e-6  # what cosines of float32 vectors differ by from rounding alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def similarity_curve(start_NE: Tensor, chain_GNE: Tensor, generation_G: ArrayLik
 
 
 def decay_fit(curve: Curve) -> Decay:
-    """Least-squares fit of the decay (scipy), rate at least 0.
+    """Least-squares fit of the decay (scipy), rate at least 0, the better of a falling and a rising start.
 
     amplitude within [-2, 2] and level within [-1, 1], what cosines can span; without them a straight curve has no best
     fit. Raises DataError for fewer than 3 generations.
@@ -79,13 +80,18 @@ def decay_fit(curve: Curve) -> Decay:
     y_G = curve.similarity
     if len(y_G) < 3 or not np.isfinite(y_G).all():
         raise DataError(f"telephone game: {len(y_G)} generations, or nan among them; a decay has three parameters")
-    if np.ptp(y_G) <= 1e-9:  # every rate fits a flat curve
+    if np.ptp(y_G) <= FLAT:  # every rate fits a flat curve
         return Decay(0.0, 0.0, float(y_G.mean()))
-    found, _ = curve_fit(
-        lambda g, a, b, c: a * np.exp(-b * g) + c, curve.generation, y_G,
-        p0=START, bounds=([-2.0, 0.0, -1.0], [2.0, np.inf, 1.0]), max_nfev=20_000,
-    )  # fmt: skip
-    return Decay(*(float(value) for value in found))
+
+    def decay(g_G: NDArray[np.float64], a: float, b: float, c: float) -> NDArray[np.float64]:
+        return a * np.exp(-b * g_G) + c
+
+    bounds = ([-2.0, 0.0, -1.0], [2.0, np.inf, 1.0])
+    fits = [
+        curve_fit(decay, curve.generation, y_G, p0=start, bounds=bounds, max_nfev=20_000)[0] for start in STARTS
+    ]  # fmt: skip
+    best = min(fits, key=lambda fit: float(np.square(decay(curve.generation, *fit) - y_G).sum()))
+    return Decay(*(float(value) for value in best))
 
 
 def semantic_drift(settings: Mapping[str, Curve]) -> Drift:

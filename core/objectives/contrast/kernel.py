@@ -105,12 +105,14 @@ def tiled_loss(
     row_weight_n: Tensor | None,
     col_weight_m: Tensor | None,
     tile: tuple[int, int] = TILE,
+    everywhere: bool = False,
 ) -> tuple[Tensor, Running]:
     """`divergence` of the logits scale * S + bias from the target `weights`: (0-d loss, its statistics).
 
     Exact in value and in the gradients of the matrix's inputs, scale and bias. row_weight (n,), col_weight (m,): factor
     of each row's and each column's term, None for no terms in that direction; a row or column whose target is empty
-    must have factor 0 (see `term_weights`). Differentiable once.
+    must have factor 0 (see `term_weights`). everywhere: this is one process's part of a loss (`Problem.everywhere`).
+    Differentiable once.
     """
     if row_weight_n is None and col_weight_m is None:
         raise ValueError("tiled_loss: neither rows nor columns carry a loss; give row_weight_n or col_weight_m")
@@ -119,6 +121,7 @@ def tiled_loss(
         bound = float(scale.abs() * matrix.reach()) + (0.0 if bias is None else abs(float(bias)))
     tile = matrix.fitting(tile)
     running = divergence.begin(weights, row_weight_n, col_weight_m, bound)
+    running.everywhere = everywhere
     inputs = [t for t in (*matrix.inputs, scale, bias) if t is not None]
     wants_grad = torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
     loss = _TiledLoss.apply(scale, bias, matrix, running, tile, wants_grad, *matrix.inputs)

@@ -8,7 +8,7 @@ Shape legend: B = rows of the batch, n = rows that hold both modalities, E = wid
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 
 import torch
@@ -22,7 +22,7 @@ from core.objectives.contrast.keys import GatheredKeys, Keys, Occasion, Problem
 from core.objectives.contrast.matrix import Matrix
 from core.objectives.contrast.scale import LogScale, Scale
 from core.objectives.contrast.similarity import Cosine, Similarity
-from core.objectives.contrast.targets import OneHot, Target
+from core.objectives.contrast.targets import OneHot, Sides, Target
 from core.objectives.views import View, Viewed, as_view
 
 
@@ -77,12 +77,7 @@ class Pair(Term):
         a_rows, b_rows, batch_rows = step.paired_rows(self.row_view.modality, self.key_view.modality)
         if len(batch_rows) < self.columns.least and not self.columns.collective:
             return self._nothing(step)
-        a = self._side(step, self.row_view, a_rows, self.similarity.rows)
-        b = self._side(step, self.key_view, b_rows, self.similarity.keys)
-        a, b = self._with_sides(step, batch_rows, a, b)
-        content_n = self._content(step, batch_rows).to(a.x.device)
-        occasion = Occasion(step, batch_rows, self.similarity)
-        problems = self.columns.problems(a, b, content_n, self.directions, occasion)
+        problems = self._problems(step, a_rows, b_rows, batch_rows)
         if not problems or (problems[0].pairs < 2 and not self.columns.collective):
             return self._nothing(step)
         solved = [self._solve(*part, step.index) for problem in problems for part in self._matrices(problem)]
@@ -96,19 +91,41 @@ class Pair(Term):
         self.scale.clamp_()
         self.columns.after_step()
 
-    def _side(self, step: Step, view: View, rows_n: Tensor, prepare: Callable[[Viewed], Viewed]) -> Viewed:
+    def _problems(self, step: Step, a_rows_n: Tensor, b_rows_n: Tensor, batch_rows_n: Tensor) -> list[Problem]:
+        """Terms of one step that compare the same views share the prepared vectors, and, where targets ask for nothing
+        beyond the same content ids, what was gathered from other processes."""
+        sides = (self.row_view.key, self.key_view.key, self.row_view.modality, self.key_view.modality)
+        seen = (*sides, self.similarity.key)
+        a = self._side(step, ("rows", *seen), self.row_view, a_rows_n, self.similarity.rows)
+        b = self._side(step, ("keys", *seen), self.key_view, b_rows_n, self.similarity.keys)
+        of_a, of_b = self._sides(step, batch_rows_n)
+
+        def lay_out() -> list[Problem]:
+            content_n = self._content(step, batch_rows_n).to(a.x.device)
+            sided = replace(a, sides=of_a), replace(b, sides=of_b)
+            return self.columns.problems(
+                *sided, content_n, self.directions, Occasion(step, batch_rows_n, self.similarity)
+            )
+
+        if of_a or of_b:
+            return lay_out()
+        return step.memo(("problems", *seen, self.columns.key, self.target.key, self.directions), lay_out)
+
+    def _side(
+        self, step: Step, key: Hashable, view: View, rows_n: Tensor, prepare: Callable[[Viewed], Viewed]
+    ) -> Viewed:
         if step.has(view.modality):
-            return prepare(view(step).rows(rows_n))
+            return step.memo(key, lambda: prepare(view(step).rows(rows_n)))
         zero = step.zero()
         return Viewed(zero + zero.new_zeros(0, 0))
 
-    def _with_sides(self, step: Step, batch_rows_n: Tensor, a: Viewed, b: Viewed) -> tuple[Viewed, Viewed]:
-        """The two views with what the target, and the average over samples, must know of their rows."""
+    def _sides(self, step: Step, batch_rows_n: Tensor) -> tuple[Sides, Sides]:
+        """What the target, and the average over samples, must know of the rows of both views."""
         of_a, of_b = self.target.sides(step, batch_rows_n)
         if self.sample_weight is not None:
-            weight = {"weight": self._weight(step, self.sample_weight)[batch_rows_n].to(a.x.device)}
+            weight = {"weight": self._weight(step, self.sample_weight)[batch_rows_n]}
             of_a, of_b = {**of_a, **weight}, {**of_b, **weight}
-        return replace(a, sides=of_a), replace(b, sides=of_b)
+        return of_a, of_b
 
     def _weight(self, step: Step, name: str) -> Tensor:
         if name not in step.batch.labels:
@@ -161,6 +178,7 @@ class Pair(Term):
                 weights.col_total_m, problem.col_share, problem.cols.sides.get("weight"), **terms
             ),
             tile=self.tile,
+            everywhere=problem.everywhere,
         )
 
     def _values(self, losses: list[Tensor], running: Running, pairs: int) -> dict[str, Tensor]:

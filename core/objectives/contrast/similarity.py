@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.objectives.contrast.matrix import DotMatrix, Matrix, computed_in
-from core.objectives.views.base import Viewed
+from core.objectives.viewed import Viewed
 
 
 class Similarity(nn.Module, ABC):
@@ -18,6 +19,11 @@ class Similarity(nn.Module, ABC):
     """
 
     directional: bool = False
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for similarities that prepare sides alike, so that terms of one step share them."""
+        return id(self)
 
     @abstractmethod
     def rows(self, viewed: Viewed) -> Viewed: ...
@@ -36,6 +42,10 @@ class Similarity(nn.Module, ABC):
 
 class Cosine(Similarity):
     """Dot product of unit vectors, float32 or better. A zero vector has similarity 0 with everything."""
+
+    @property
+    def key(self) -> Hashable:
+        return Cosine
 
     def rows(self, viewed: Viewed) -> Viewed:
         return Viewed(unit(viewed.x), viewed.mask)
@@ -67,6 +77,10 @@ class Projection(Similarity):
 
 class Dot(Similarity):
     """Plain dot product of the embeddings as they are."""
+
+    @property
+    def key(self) -> Hashable:
+        return Dot
 
     def rows(self, viewed: Viewed) -> Viewed:
         return Viewed(computed_in(viewed.x), viewed.mask)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from core.objectives.contrast.matrix import Gradients, Matrix, computed_in, inner
 from core.objectives.contrast.tiles import Tile, tiles
-from core.objectives.views.base import Viewed
+from core.objectives.viewed import Viewed
 
 # Tokens of a block: 8 MiB of float32 on a CPU, where products and maxima of larger blocks leave the cache (measured:
 # 64 MiB is a third slower); devices that need many threads at work get more.

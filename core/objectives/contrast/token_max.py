@@ -14,7 +14,7 @@ from core.objectives.contrast.matrix import Gradients, Matrix, computed_in, dens
 from core.objectives.contrast.similarity import Similarity, unit
 from core.objectives.contrast.tiles import Tile
 from core.objectives.contrast.token_matrix import MEMORY, TokenMaxMatrix, TokenSide
-from core.objectives.views.base import Viewed
+from core.objectives.viewed import Viewed
 
 
 class TokenMax(Similarity):

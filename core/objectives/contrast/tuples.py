@@ -20,7 +20,7 @@ from core.objectives.contrast.matrix import DotMatrix, Matrix
 from core.objectives.contrast.multilinear import CartesianMatrix, OverwrittenMatrix, product
 from core.objectives.contrast.targets.weights import Pairs
 from core.objectives.contrast.tiles import Tile
-from core.objectives.views.base import Viewed
+from core.objectives.viewed import Viewed
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from core.objectives.views.base import Embedding, FromTeacher, Head, View, Viewed, as_view
 from core.objectives.views.codes import DiscreteTokens, Lexical
+from core.objectives.views.stored import Stored
 from core.objectives.views.tokens import PrefixToken, TokenView
 from core.objectives.views.top_tokens import TopTokens
 
@@ -12,6 +13,7 @@ __all__ = [
     "Head",
     "Lexical",
     "PrefixToken",
+    "Stored",
     "TokenView",
     "TopTokens",
     "View",

@@ -6,32 +6,12 @@ Shape legend: V = rows in which the modality is present, N = tokens, D = encoder
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable
 
 from torch import Tensor, nn
 
 from core.objectives.base import Step
-
-
-@dataclass(frozen=True, slots=True)
-class Viewed:
-    """x: (V, E), or (V, N, E) with mask (V, N) bool, True = real; None when every token is.
-
-    sides: what targets must know of the rows, (V, ...) tensors without gradient that travel with them.
-    """
-
-    x: Tensor
-    mask: Tensor | None = None
-    sides: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def rows(self, index_n: Tensor) -> Viewed:
-        """The rows `index` (int64 over V)."""
-        return Viewed(
-            self.x[index_n],
-            None if self.mask is None else self.mask[index_n],
-            {name: side[index_n] for name, side in self.sides.items()},
-        )
+from core.objectives.viewed import Viewed
 
 
 class View(nn.Module, ABC):

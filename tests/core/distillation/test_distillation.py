@@ -318,11 +318,11 @@ def test_distilled_pairs_teach_a_student_more_than_the_real_ones_they_began_as()
     for seed in range(3):
         g = seeded(seed)
         real, test, heads = pairs(400, g), pairs(100, g), heads_of(12, 12, 8, torch.float32)
-        experts = [record_expert(heads, *real, epochs=4, rate=0.5, batch=50, generator=g) for _ in range(2)]
+        experts = [record_expert(heads, *real, epochs=3, rate=0.5, batch=50, generator=g) for _ in range(2)]
         distilled = Distilled(images=real[0][:8], texts=real[1][:8], rank=4, rate=0.3, generator=g)
         before = recall_after(distilled, heads, test)
         values = distil(
-            distilled, heads, experts, steps=120, latest=1, image_lr=1.0, text_lr=1.0, similarity_lr=0.1, rate_lr=0.02,
+            distilled, heads, experts, steps=50, latest=1, image_lr=1.0, text_lr=1.0, similarity_lr=0.1, rate_lr=0.02,
             generator=g, batch=8,
         )  # fmt: skip
         assert sum(values[-20:]) < sum(values[:20])

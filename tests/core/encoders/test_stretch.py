@@ -131,7 +131,7 @@ def test_weights_of_a_shorter_encoder_are_adopted():
 
 
 def test_encoders_that_have_nothing_to_stretch_say_what_to_do():
-    with pytest.raises(ConfigError, match="TextConvNet is no TextTransformer.*need no stretch"):
+    with pytest.raises(ConfigError, match=r"TextConvNet is no TextTransformer.*need no stretch"):
         stretch_text(TextConvNet(vocab_size=9))
     with pytest.raises(ConfigError, match="ImageTransformer is no TextTransformer"):
         stretch_text(ImageTransformer(image_size=16, patch=8, **SMALL))

@@ -148,7 +148,7 @@ def test_what_cannot_be_mixed_is_refused():
     model = trained()
     with pytest.raises(ConfigError, match=r"the models differ in encoders\.eye"):
         inherit(grow(model, Growth("eye", blocks=1)), model, 0.5)
-    with pytest.raises(ConfigError, match="share is 1.5; give a value in"):
+    with pytest.raises(ConfigError, match=r"share is 1\.5; give a value in"):
         inherit(model, model, 1.5)
 
 
@@ -171,7 +171,7 @@ class Other(nn.Module):
             "has a ConvStem; only the plain PatchEmbed",
         ),
         (lambda: one_encoder(TextTransformer(vocab_size=9, **SIZE, pool=PartsPool(width=12, parts=2))), "a PartsPool"),
-        (lambda: one_encoder(TextTransformer(vocab_size=9, **SIZE), projections={"x": Other()}), "projection is a Other"),
+        (lambda: one_encoder(TextTransformer(vocab_size=9, **SIZE), projections={"x": Other()}), "is a Other"),
         (lambda: one_encoder(TextTransformer(vocab_size=9, **SIZE), heads={"h": nn.Linear(12, 3)}), "further heads"),
         (lambda: one_encoder(ConvNet(name="resnet18")), "is a ConvNet; only transformers"),
     ],
@@ -197,7 +197,7 @@ def test_bad_growths_say_what_is_expected():
     with pytest.raises(ConfigError, match="leaves out heads; write it down"):
         grown_node(bare, Growth("eye", factor=2))
     bare["init_args"]["encoders"]["reader"]["init_args"]["mlp_ratio"] = 2.55
-    with pytest.raises(ConfigError, match="mlp_ratio 2.55 of width 12 is no whole number"):
+    with pytest.raises(ConfigError, match=r"mlp_ratio 2\.55 of width 12 is no whole number"):
         grown_node(bare, Growth("reader", factor=2))
 
 

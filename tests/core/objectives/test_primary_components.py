@@ -126,7 +126,7 @@ def test_half_precision_is_decomposed_in_float32(make_step, rng):
 
 
 def test_in_a_pair_it_is_the_loss_of_long_clip(make_step, rng):
-    """CE of short captions with PCA_k(image), label smoothing 0.1, mean of both directions; nothing normalised after."""
+    """CE of short captions with PCA_k(image), smoothing 0.1, mean of both directions; nothing normalised after."""
     a, b = spread(16, 8, rng), torch.randn(16, 8, generator=rng, dtype=torch.float64)
     short = Pair(
         rows=PrimaryComponents(view=Unit(view=Embedding(modality="a")), components=3),

@@ -195,7 +195,7 @@ def test_with_a_frozen_teacher_the_first_step_costs_nothing_and_a_later_one_does
 
 
 def test_bad_settings_say_what_is_expected():
-    with pytest.raises(ConfigError, match="temperature is 0; give a value above 0, such as 0.07"):
+    with pytest.raises(ConfigError, match=r"temperature is 0; give a value above 0, such as 0\.07"):
         term(temperature=0)
     with pytest.raises(ConfigError, match="within_weight -1"):
         term(within_weight=-1)

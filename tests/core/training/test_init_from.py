@@ -118,3 +118,22 @@ def test_a_frozen_teacher_of_a_saved_model_gives_its_vectors(first, toy_domain_k
         assert torch.equal(teacher.model.state_dict()[name], tensor), name
     assert not any(p.requires_grad for p in teacher.parameters())
     assert not teacher.model.training
+
+
+def test_a_longer_text_encoder_begins_with_the_stretch_of_a_shorter_one(first, main, tmp_path):
+    """Long-CLIP as a configuration: another max_length and stretched positions, and nothing else."""
+    code, log = main(
+        "--init_from", first, "--run_dir", tmp_path / "long", "--trainer.max_steps", 2,
+        "--model.init_args.encoders.reader.init_args.max_length", 40,
+        "--model.init_args.encoders.reader.init_args.positions.class_path", "core.encoders.StretchedPositions",
+        "--model.init_args.encoders.reader.init_args.positions.init_args",
+        "{length: 40, width: 16, kept: 8, factor: 4}", "--data.processors.words.init_args.max_length", 40,
+    )  # fmt: skip
+    assert code == 0, log
+    old, new = (load_file(run / "model" / "model.safetensors") for run in (first, tmp_path / "long"))
+    table = "encoders.reader.positions.table"
+    assert torch.equal(new["encoders.reader.positions.first"], old[table][:8])
+    assert table not in new
+    moved = (new["encoders.reader.positions.rest"][::4] - old[table][8:]).abs()
+    assert moved.max() < 0.1  # two steps away from where the rule put them
+    assert SavedModel.from_pretrained(tmp_path / "long").model.encoders["reader"].max_length == 40

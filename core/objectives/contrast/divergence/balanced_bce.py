@@ -14,13 +14,14 @@ from core.objectives.contrast.divergence.base import Divergence, Running
 from core.objectives.contrast.divergence.sigmoid import pair_weight, softplus
 from core.objectives.contrast.targets import Block, Weights
 from core.objectives.contrast.tiles import Tile
+from core.objectives.processes import mean_of_all
 
 
 class BalancedBCE(Divergence):
     """Half the mean of BCE(sigmoid(Z), q) over q > 0.5 plus half that over q <= 0.5 (WBCE of LoRS and RepBlend).
 
     q is the target of rows (of columns, where only they carry a loss): an unnormalised one, `OneHot`, `EachEqual` or
-    `LearnedSim`. Means are over this process's block and weigh entries by u_i + v_j; a class without an entry counts 0.
+    `LearnedSim`. Means weigh entries by u_i + v_j and are over the entries of all processes; an empty class counts 0.
     """
 
     every_row = True
@@ -41,15 +42,10 @@ class RunningBalancedBCE(Running):
     def __init__(self, weights: Weights, u_n: Tensor | None, v_m: Tensor | None, eps: float) -> None:
         super().__init__(weights)
         self.eps = eps
-        n, m = len(weights.row_total_n), len(weights.col_total_m)
-        acc = self.positive_sum.dtype
-        mass = sum(float(x.sum()) for x in (u_n, v_m) if x is not None)
-        every = sum(float(x.sum()) * k for x, k in ((u_n, m), (v_m, n)) if x is not None)
-        # entries weigh 1 on average, so that sums of weights are counts
-        self.mass, unit = mass, n * m / every if every > 0 else 0.0
-        self.u_n, self.v_m = (None if x is None else x * unit for x in (u_n, v_m))
-        self.count = torch.zeros(2, dtype=acc, device=weights.row_total_n.device)
+        self.u_n, self.v_m = u_n, v_m
+        self.count = torch.zeros(2, dtype=self.positive_sum.dtype, device=weights.row_total_n.device)
         self.sum = torch.zeros_like(self.count)
+        self.factor = torch.zeros_like(self.count)  # (2,) of each entry's loss, known with the value
 
     def observe(self, z_hw: Tensor, spare_hw: Tensor, tile: Tile) -> None:
         block = self.weights.block(tile)
@@ -78,16 +74,22 @@ class RunningBalancedBCE(Running):
         return -(q_hw * (p_hw + self.eps).log() + (1 - q_hw) * (1 - p_hw + self.eps).log())
 
     def value(self) -> Tensor:
-        return 0.5 * self.mass * (self.sum * self._inverse()).sum()
-
-    def _inverse(self) -> Tensor:
-        """(2,) 1 / entries of the two classes; 0 for an empty one."""
-        return torch.where(self.count > 0, 1 / (self.count + self.eps), 0.0)
+        n, m = len(self.weights.row_total_n), len(self.weights.col_total_m)
+        sums = [x.sum() for x in (self.u_n, self.v_m) if x is not None]
+        masses = [x.sum() * k for x, k in ((self.u_n, m), (self.v_m, n)) if x is not None]
+        # summed weights are counts in units of the mean weight of an entry
+        entries = self.count.new_tensor(float(n * m))
+        figures = torch.stack([torch.stack(sums).sum(), torch.stack(masses).sum(), entries, *self.count])
+        mass, every, entries, *count = mean_of_all(figures) if self.everywhere else figures
+        unit = every / entries.clamp_min(1)
+        of_class = torch.stack(count)
+        self.factor = torch.where(of_class > 0, 0.5 * mass / (of_class + self.eps * unit), 0.0)
+        return (self.sum * self.factor).sum()
 
     def gradient_(self, z_hw: Tensor, spare_hw: Tensor, tile: Tile) -> None:
         block = self.weights.block(tile)
         q_hw, high_hw, weight_hw = self._parts(block, z_hw, tile)
-        of_high, of_low = (0.5 * self.mass * self._inverse()).to(z_hw.dtype)
+        of_high, of_low = self.factor.to(z_hw.dtype)
         p_hw = z_hw.sigmoid()
         if self.eps == 0:
             d_hw = p_hw - q_hw

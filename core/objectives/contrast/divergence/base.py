@@ -25,6 +25,7 @@ class Running(ABC):
     """
 
     prepares: bool = False
+    everywhere: bool = False  # what is counted has to be counted over all processes; set before the first tile
 
     def __init__(self, weights: Weights) -> None:
         like = weights.row_total_n

@@ -21,7 +21,7 @@ class Sigmoid(Divergence):
 
     Labels are the target as it is: `OneHot`, or `EachEqual` where several columns are positive (the weights of
     `Equality` sum to 1 over them). Both directions hold the same terms, so [1, 0], [0.5, 0.5] are one loss. Needs a
-    scale with a bias: `LogScale(init=10, bias=-10)`, and for small batches `bias: small_batch`.
+    scale with a bias: `LogScale(init=10, bias=-10)`, and `bias_batch=rows` instead of the bias for small batches.
     """
 
     every_row = True

@@ -11,6 +11,7 @@ optimiser step, in `after_step`: all calls of a window see the same state, and w
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 import torch
@@ -82,6 +83,11 @@ class Keys(nn.Module, ABC):
     least: int = 2
 
     @property
+    def key(self) -> Hashable:
+        """Equal for keys that lay out alike and keep no state, so that terms of one step share what was gathered."""
+        return id(self)
+
+    @property
     @abstractmethod
     def collective(self) -> bool:
         """Whether every process must call `problems`, even one without a pair."""
@@ -101,6 +107,10 @@ class Keys(nn.Module, ABC):
 
 class BatchKeys(Keys):
     """The pairs of this process only: one square matrix serves both directions."""
+
+    @property
+    def key(self) -> Hashable:
+        return BatchKeys
 
     @property
     def collective(self) -> bool:

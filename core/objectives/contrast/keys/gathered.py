@@ -5,6 +5,8 @@ Shape legend: n = pairs in this process, N = pairs in all processes, G = process
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -29,6 +31,10 @@ class GatheredKeys(Keys):
     """The pairs of every process, gathered with gradient; each process keeps its own rows, so that the work per process
     is n x N in each direction. In a single process this is `BatchKeys`.
     """
+
+    @property
+    def key(self) -> Hashable:
+        return GatheredKeys
 
     @property
     def collective(self) -> bool:
@@ -68,6 +74,10 @@ class GroupedKeys(GatheredKeys):
             raise ConfigError(f"GroupedKeys: size is {size}; give the number of processes per group, at least 1")
         self.size = size
         self._made: dict[int, Group] = {}
+
+    @property
+    def key(self) -> Hashable:
+        return GroupedKeys, self.size
 
     def _group(self) -> Group:
         world = world_size()

@@ -23,7 +23,10 @@ from core.objectives import (
     Pair,
     ReleasedGather,
     RingKeys,
+    Step,
 )
+from core.objectives.contrast.divergence import BalancedBCE, Hinge, Margin, ReverseKL, Sigmoid
+from core.objectives.contrast.targets import EachEqual, IntraModal, Mix, OneHot, TeacherPair, TeacherSoftmax
 from core.objectives.views import Embedding
 
 # rows of each process: even; uneven, where the first process holds no pair at all
@@ -33,18 +36,39 @@ SPLITS = {
 }
 EVERY = list(range(10))
 
+TEACHER = TeacherPair(
+    rows=FromTeacher(teacher="teacher", view=Embedding(modality="a")),
+    keys=FromTeacher(teacher="teacher", view=Embedding(modality="b")),
+    temperature=0.5,
+)
 SETTINGS: dict[str, dict[str, Any]] = {
     "one-hot": {},
     "equality": {"target": Equality(key="text")},
     "masked": {"target": MaskedDuplicates(key="text")},
     "smooth, one way": {"target": LabelSmooth(amount=0.2), "directions": (1.0, 0.0)},
     "bias": {"scale": LogScale(init=3.0, bias=-1.5)},
+    "sigmoid": {"divergence": Sigmoid(), "scale": LogScale(init=3.0, bias=-1.5), "directions": (1.0, 0.0)},
+    "sigmoid, equality": {"divergence": Sigmoid(), "target": EachEqual(key="text")},
+    "reverse KL": {"divergence": ReverseKL(), "target": Equality(key="text")},
+    "balanced": {"divergence": BalancedBCE(), "target": EachEqual(key="text")},
+    "margin": {"divergence": Margin(margin=0.1), "target": Equality(key="text")},
+    "hinge": {"divergence": Hinge(margin=0.3)},
+    "sample weights": {"sample_weight": "trust"},
+    "taught": {"target": Mix(soft=TeacherSoftmax(teachers=[TEACHER]), hard=OneHot(), amount=0.3)},
+    "intra-modal": {"target": IntraModal(view=FromTeacher(teacher="teacher", view=Embedding(modality="a")))},
 }
 
 
 def pair(keys: Keys | None = None, **settings: Any) -> Pair:
     own = {"scale": LogScale(init=3.0), "directions": (0.75, 0.25), "tile": (2, 3)} | settings
     return Pair(rows="a", keys="b", columns=keys, **own).double()
+
+
+def step(rows: list[int]) -> Step:
+    """With a teacher, and with a label that says how far a sample is to be trusted."""
+    at = gloo.step(rows, teacher=gloo.Tower(frozen="ab", seed=6))
+    at.batch.labels["trust"] = torch.arange(10.0, dtype=torch.float64)[rows] / 10
+    return at
 
 
 def cases(world: int) -> dict[str, tuple[Keys, dict[str, Any]]]:
@@ -60,7 +84,7 @@ def measure(rank: int) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for number, split in enumerate(SPLITS[world]):
         for name, (keys, settings) in cases(world).items():
-            result = gloo.loss_and_gradients(pair(keys, **settings), gloo.step(split[rank]))
+            result = gloo.loss_and_gradients(pair(keys, **settings), step(split[rank]))
             out[f"{number} {name}"] = gloo.mean_over_processes(result)
         for keys in (GatheredKeys(), RingKeys()):  # keys of a frozen tower, and of a teacher, carry no gradient
             at = gloo.step(split[rank], gloo.Tower(frozen="b"))
@@ -103,7 +127,7 @@ def test_exact_keys_give_value_and_gradients_of_the_whole_batch(measured):
     for number in range(len(SPLITS[world])):
         for name, (keys, settings) in cases(world).items():
             if not isinstance(keys, ReleasedGather):
-                close(found[f"{number} {name}"], gloo.loss_and_gradients(pair(**settings), gloo.step(EVERY)))
+                close(found[f"{number} {name}"], gloo.loss_and_gradients(pair(**settings), step(EVERY)))
 
 
 def test_released_gather_has_the_value_and_the_scale_but_a_share_of_the_encoder_gradient(measured):
@@ -111,7 +135,7 @@ def test_released_gather_has_the_value_and_the_scale_but_a_share_of_the_encoder_
     for number in range(len(SPLITS[world])):
         for name, (keys, settings) in cases(world).items():
             if isinstance(keys, ReleasedGather):
-                loss, a, b, *scale = gloo.loss_and_gradients(pair(**settings), gloo.step(EVERY))
+                loss, a, b, *scale = gloo.loss_and_gradients(pair(**settings), step(EVERY))
                 close(found[f"{number} {name}"], [loss, a / world, b / world, *scale])
 
 
@@ -138,6 +162,22 @@ def test_groups_of_one_process_are_local_losses_weighted_by_their_pairs(measured
             weighted = [n / sum(pairs) * t for t in gloo.loss_and_gradients(pair(BatchKeys()), gloo.step(rows))]
             total = weighted if total is None else [x + y for x, y in zip(total, weighted, strict=True)]
         close(found[f"{number} groups of one"], total)
+
+
+GROUPS = [[[0, 1], [2, 4, 5]], [[3, 6, 7], [8, 9]]]
+
+
+def grouped(rank: int) -> list[torch.Tensor]:
+    rows = GROUPS[rank // 2][rank % 2]
+    return gloo.mean_over_processes(gloo.loss_and_gradients(pair(GroupedKeys(size=2)), gloo.step(rows)))
+
+
+def test_two_groups_of_two_processes_are_two_batches_weighted_by_their_pairs(tmp_path):
+    found = gloo.in_processes(4, grouped, tmp_path)
+    parts = [gloo.loss_and_gradients(pair(BatchKeys()), gloo.step(first + second)) for first, second in GROUPS]
+    want = [5 / 9 * x + 4 / 9 * y for x, y in zip(*parts, strict=True)]
+    for one in found:
+        close(one, want)
 
 
 def test_groups_have_to_be_of_one_size(measured):

@@ -98,15 +98,15 @@ def test_a_sample_still_in_the_queue_is_a_positive_by_its_id_and_a_negative_with
 
 def test_the_queue_moves_once_per_step_after_it_and_not_in_evaluation():
     term = queue(8)
-    at = gloo.step([0, 1, 2], teacher=gloo.Tower(frozen="ab"))
-    first, second = term(at)["loss"], term(at)["loss"]  # two calls of one accumulation window
+    window = [gloo.step([0, 1, 2], teacher=gloo.Tower(frozen="ab")) for _ in range(2)]
+    first, second = (term(at)["loss"] for at in window)
     assert first == second
     assert len(term.columns.memory) == 0
-    term.after_step(at.model, 0)
+    term.after_step(window[0].model, 0)
     assert len(term.columns.memory) == 6
     term.eval()
-    term(at)
-    term.after_step(at.model, 1)
+    term(gloo.step([0, 1, 2], teacher=gloo.Tower(frozen="ab")))
+    term.after_step(window[0].model, 1)
     assert len(term.columns.memory) == 6
 
 
