@@ -206,12 +206,13 @@ def test_float32_losses_under_bfloat16_autocast():
 def test_greedy_captions_follow_what_was_trained():
     model = make_model("bert")
     term, batch = Captioning(text="text", image="image", head="lm"), make_batch()
-    optimizer = torch.optim.Adam(model.parameters(), 0.05)
-    for _ in range(25):
-        optimizer.zero_grad()
+    for _ in range(40):
         loss = term(make_step(model, batch))["loss"]
+        model.zero_grad()
         loss.backward()
-        optimizer.step()
+        with torch.no_grad():
+            for p in model.parameters():
+                p -= 0 if p.grad is None else 0.02 * p.grad.sign()
     tokens = model.encode("image", batch.inputs["image"]).tokens
     told = caption_greedily(model.heads["lm"], tokens, start_id=2, end_id=1, length=7)
     text = batch.inputs["text"]

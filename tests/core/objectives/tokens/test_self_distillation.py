@@ -15,7 +15,6 @@ from torch import nn
 from core.encoders import ImageTransformer, TextTransformer, VolumeTransformer
 from core.errors import ConfigError
 from core.models import DistillationHead, DualEncoder, MaskToken
-from core.nn import LearnedPositions
 from core.objectives import (
     BlockMask,
     MaskedPooled,
@@ -38,9 +37,7 @@ VIEWS = ["g1", "g2", "local"]
 
 
 def make_model() -> DualEncoder:
-    encoder = ImageTransformer(
-        image_size=8, patch=2, channels=1, width=12, depth=1, heads=2, positions=LearnedPositions(grid=(4, 4), width=12)
-    )
+    encoder = ImageTransformer(image_size=8, patch=2, channels=1, width=12, depth=1, heads=2)
     heads = {
         "dino": DistillationHead(width=12, prototypes=K, hidden=8, bottleneck=5, layers=2),
         "mask": MaskToken(width=12),
