@@ -6,15 +6,14 @@ Shape legend: V = rows in which the modality is present, K = words.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from core.objectives.base import Step, Term
 from core.objectives.contrast.matrix import computed_in
+from core.objectives.reduction import process_sum
 from core.objectives.views.base import View
 
 
@@ -91,22 +90,4 @@ def _over_processes(sum_K: Tensor, rows: int) -> tuple[Tensor, int]:
     dist.all_reduce(count)
     if len(sum_K) < int(words):
         sum_K = sum_K.sum() + sum_K.new_zeros(int(words))
-    return _Sum.apply(sum_K), int(count)
-
-
-class _Sum(torch.autograd.Function):
-    """Sum over processes, with the gradient of the sum of every process's loss: the average over processes that
-    data-parallel training takes of gradients is then the gradient of the one loss."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        out = x.detach().clone()
-        dist.all_reduce(out)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        grad = grad.contiguous().clone()
-        dist.all_reduce(grad)
-        return grad
+    return process_sum(sum_K), int(count)
