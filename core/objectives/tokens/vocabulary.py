@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-LOGITS = 2**22  # logits of one chunk: 16 MB in float32
+LOGITS = 2**24  # logits of one chunk: 64 MB in float32
 
 
 class TokenErrors(NamedTuple):
