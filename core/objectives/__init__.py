@@ -24,6 +24,7 @@ from core.objectives.contrast.keys import (
     ReleasedGather,
     RingKeys,
     TeacherMined,
+    WordingKeys,
     XBMKeys,
 )
 from core.objectives.contrast.noise import Mixture, NoiseSmooth
@@ -254,6 +255,7 @@ __all__ = [
     "View",
     "Viewed",
     "WordHead",
+    "WordingKeys",
     "WorstAlignedNegatives",
     "XBMKeys",
     "as_view",
