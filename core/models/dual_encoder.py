@@ -16,6 +16,7 @@ from core.errors import ConfigError, nearest
 from core.fusion.base import Fusion
 from core.models.codebook import FromModel
 from core.models.projection import LinearProjection
+from core.models.token_projection import TokenProjection
 from core.types import Encoded, ModalityInput
 
 
@@ -38,7 +39,8 @@ class DualEncoder(nn.Module):
         heads: dict[str, nn.Module] | None = None,
     ) -> None:
         """encoders: name -> encoder. modalities: modality -> name of the encoder that reads it. dim: E.
-        projections: modality -> module (V, D) -> (V, E); a bias-free linear map where none is given.
+        projections: modality -> module (V, D) -> (V, E), or a `TokenProjection`; a bias-free linear map where none is
+        given.
         frozen: encoders that are not trained and stay in evaluation mode. heads: further heads by name, which the
         objective's views ask for; here, and not in a term, so that momentum copies and saved models have them."""
         super().__init__()
@@ -100,7 +102,10 @@ class DualEncoder(nn.Module):
 
     def project(self, modality: str, encoded: Encoded) -> Tensor:
         """(V, E), not normalised."""
-        return self.projections[modality](encoded.pooled)
+        projection = self.projections[modality]
+        if isinstance(projection, TokenProjection):
+            return projection(encoded, self.heads)
+        return projection(encoded.pooled)
 
     @torch.no_grad()
     def embed(self, modality: str, inp: ModalityInput) -> tuple[Tensor, Tensor]:
