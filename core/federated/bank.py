@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
@@ -65,8 +64,3 @@ def own_log_prob(
     """
     rows_nD = rows_nD if rows_nD.dtype == torch.float64 else rows_nD.float()
     return _OwnLogProb.apply(rows_nD, bank_MD.detach().to(rows_nD), own_n.to(rows_nD.device), scale, tile)
-
-
-def unit(x_nD: Tensor) -> Tensor:
-    """Rows of length 1, float32 or finer; zero stays zero."""
-    return F.normalize(x_nD if x_nD.dtype == torch.float64 else x_nD.float(), dim=-1, eps=1e-6)

@@ -17,11 +17,11 @@ from torch import Tensor
 from core.config.schema import OptimSettings, TrainerSettings
 from core.errors import ConfigError
 from core.federated.aggregate import aggregate
-from core.federated.bank import unit
 from core.federated.data import Shard, loader, public_name
 from core.federated.terms import BankRegression, InterModal, IntraModal
 from core.models.dual_encoder import DualEncoder
 from core.objectives import FrozenTeacher, Objective, Pair, Teacher, Term
+from core.objectives.contrast.similarity import unit
 from core.training.module import TrainingModule
 
 Banks = dict[str, Tensor]  # modality -> (M, D) unit features of the public items

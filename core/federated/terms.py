@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.errors import ConfigError, nearest
-from core.federated.bank import own_log_prob, unit
+from core.federated.bank import own_log_prob
 from core.objectives.base import Step, Term
 from core.objectives.contrast.kernel import TILE
+from core.objectives.contrast.similarity import unit
 
 PUBLIC = "public"  # key of a row's public item
 

@@ -28,6 +28,7 @@ from core.objectives.contrast.keys import (
     XBMKeys,
 )
 from core.objectives.contrast.noise import Mixture, NoiseSmooth
+from core.objectives.contrast.one_to_many import OneToMany
 from core.objectives.contrast.overuse import Overuse, Penalty, SquaredMeans, TotalWeight, UsageEntropy
 from core.objectives.contrast.pair import Pair
 from core.objectives.contrast.scale import FixedScale, LogScale, Scale, ScheduledTemperature, Temperature
@@ -187,6 +188,7 @@ __all__ = [
     "Objective",
     "OffDiagonalSmooth",
     "OneHot",
+    "OneToMany",
     "Overuse",
     "Pair",
     "PatchLoss",

@@ -11,11 +11,12 @@ from __future__ import annotations
 import warnings
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from core.errors import ConfigError
 from core.objectives.base import Step
+from core.objectives.contrast.matrix import computed_in
+from core.objectives.contrast.similarity import unit
 from core.objectives.views import View, Viewed
 
 
@@ -28,7 +29,7 @@ class Unit(View):
 
     def forward(self, step: Step) -> Viewed:
         viewed = self.view(step)
-        return Viewed(F.normalize(_fine(viewed.x), dim=-1, eps=1e-6), viewed.mask)
+        return Viewed(unit(viewed.x), viewed.mask)
 
 
 class PrimaryComponents(View):
@@ -55,7 +56,7 @@ class PrimaryComponents(View):
 
     def forward(self, step: Step) -> Viewed:
         viewed = self.view(step)
-        x_VE = _fine(viewed.x)
+        x_VE = computed_in(viewed.x)
         if x_VE.ndim != 2:
             raise ConfigError(f"PrimaryComponents: '{self.modality}' gives {tuple(x_VE.shape)}; needs vectors (V, E)")
         self.seen += 1
@@ -99,7 +100,3 @@ def _basis(centred_VE: Tensor, components: int) -> Tensor | None:
         except RuntimeError:
             return None
     return basis_EK if torch.isfinite(basis_EK).all() else None
-
-
-def _fine(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

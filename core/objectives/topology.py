@@ -13,6 +13,7 @@ from core.objectives.base import Step, Term
 from core.objectives.contrast.kernel import TILE
 from core.objectives.contrast.keys import GatheredKeys, Keys, Problem
 from core.objectives.contrast.similarity import Cosine
+from core.objectives.processes import rows_of_all, world_size
 from core.objectives.row_kl import row_kl
 from core.objectives.views import View, Viewed, as_view
 
@@ -63,7 +64,7 @@ class TopologyPreservation(Term):
         if len(batch_rows) < 2 and not self.columns.collective:
             return {"loss": step.zero()}
         new = self._laid_out(step, a_rows, b_rows)
-        if new[0].pairs < 2:
+        if not new or new[0].pairs < 2:  # in all processes alike
             return {"loss": step.zero()}
         with torch.no_grad():
             old = self._laid_out(step.teacher(self.teacher), a_rows, b_rows)
@@ -85,8 +86,11 @@ class TopologyPreservation(Term):
     def _kl(self, new: list[Problem], old: list[Problem], row: int, col: int) -> Tensor:
         """Rows of modality `row` against columns of modality `col`. The columns of a are those of b -> a."""
         rows_nE = new[row].rows.x
-        share = new[row].row_share
-        assert share is not None  # `by_direction` gives rows with terms only
+        n = len(rows_nE)
+        if new[row].everywhere:  # averaged over processes, the loss is the mean over the rows of all
+            weight = world_size() / max(sum(rows_of_all(n, rows_nE.device)), 1)
+        else:
+            weight = 1 / max(n, 1)
         return row_kl(
             rows_nE,
             new[1 - col].cols.x,
@@ -94,7 +98,7 @@ class TopologyPreservation(Term):
             old[1 - col].cols.x,
             scale=1 / self.temperature,
             own_n=new[row].row_ids.item if row == col else None,
-            weight_n=rows_nE.new_full((len(rows_nE),), share / max(len(rows_nE), 1)),
+            weight_n=rows_nE.new_full((n,), weight),
             tile=self.tile,
         )
 

@@ -180,8 +180,14 @@ class Symile(Term):
             bias=self.scale.bias,
             weights=weights,
             divergence=self.divergence,
-            row_weight_n=term_weights(weights.row_total_n, 1 / len(self.views), everywhere=everywhere),
+            row_weight_n=term_weights(
+                weights.row_total_n,
+                1 / len(self.views),
+                every_row=self.divergence.every_row,
+                everywhere=everywhere,
+            ),
             col_weight_m=None,
             tile=self.tile,
+            everywhere=everywhere,
         )
         return loss, running, columns

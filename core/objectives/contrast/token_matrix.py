@@ -21,7 +21,7 @@ from core.objectives.contrast.tiles import Tile, tiles
 from core.objectives.viewed import Viewed
 
 # Tokens of a block: 8 MiB of float32 on a CPU, where products and maxima of larger blocks leave the cache (measured:
-# 64 MiB is a third slower); devices that need many threads at work get more.
+# slower from 25 to 49 MiB on); devices that need many threads at work get more.
 BLOCK_CPU, BLOCK_DEVICE = (1024, 2048), (8192, 8192)
 MEMORY = 256 * 2**20
 

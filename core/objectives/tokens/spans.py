@@ -1,7 +1,7 @@
 """Span corruption with sentinels (Raffel et al. 2020, T5), all rows at once, and its inverse.
 
-Of a sequence "a b c d e" with b and d, e hidden: input "a <1> c <2>", target "<1> b <2> d e <3>". Sentinel k has the id
-first_sentinel + k - 1.
+Of a sequence "a b c d e" with b and d, e hidden: input "a <1> c <2>", target "<1> b <2> d e <3>". The k-th
+sentinel has the id first_sentinel + k - 1.
 Shape legend: V = rows, T = tokens of a sequence, I, J = tokens of the longest input and target.
 """
 

@@ -1,19 +1,19 @@
 """Cross entropy over a large vocabulary (or many prototypes) whose logits never exist as a whole.
 
 Tokens are cut into chunks; the float32 logits of one chunk live during its forward and again during its backward.
-Exact, differentiable twice, and on any device.
+Exact, differentiable once, and on any device.
 Shape legend: M = tokens, V = size of the vocabulary, D = width of the tokens, E = width of the teacher's tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 LOGITS = 2**22  # logits of one chunk: 16 MB in float32
 
@@ -114,15 +114,52 @@ def _by_chunks(
     """`some` over slices of the tokens; what it computes inside is not kept for the backward but computed again."""
     assert shared[0] is not None
     step = max(1, logits // len(shared[0]))
-    parts = [
-        checkpoint(
-            some,
-            *(t[start : start + step] for t in rows),
-            *shared,
-            *(t[start : start + step] for t in targets),
-            use_reentrant=False,
-            preserve_rng_state=False,
-        )
-        for start in range(0, max(len(rows[0]), 1), step)
-    ]
-    return TokenErrors(torch.cat([loss for loss, _ in parts]), torch.cat([hit for _, hit in parts]))
+    loss_M, hit_M = _Recomputed.apply(some, step, (len(rows), len(shared)), *rows, *shared, *targets)
+    return TokenErrors(loss_M, hit_M)
+
+
+class _Recomputed(torch.autograd.Function):
+    """some(*slices of rows, *shared, *slices of targets) -> (loss, hit), slice after slice; forward again in backward.
+
+    Not torch.utils.checkpoint, which loads the compiler on first use and keeps one gradient of the weight per slice.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        some: Callable[..., tuple[Tensor, Tensor]],
+        step: int,
+        counts: tuple[int, int],
+        *tensors: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        ctx.some, ctx.step, ctx.counts = some, step, counts
+        ctx.save_for_backward(*tensors)
+        parts = [some(*slices) for slices in _slices(tensors, step, counts)]
+        loss_M, hit_M = (torch.cat(values) for values in zip(*parts, strict=True))
+        ctx.mark_non_differentiable(hit_M)
+        return loss_M, hit_M
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_M: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        tensors, (row_count, _) = ctx.saved_tensors, ctx.counts
+        asked = [i for i in range(len(tensors)) if ctx.needs_input_grad[3 + i]]
+        total: list[Tensor | None] = [torch.zeros_like(t) if i in asked else None for i, t in enumerate(tensors)]
+        for number, slices in enumerate(_slices(tensors, ctx.step, ctx.counts)):
+            here = slice(number * ctx.step, (number + 1) * ctx.step)
+            leaves = [t.detach().requires_grad_() if i in asked else t for i, t in enumerate(slices)]
+            with torch.enable_grad():
+                loss_m, _ = ctx.some(*leaves)
+            found = torch.autograd.grad(loss_m, [leaves[i] for i in asked], grad_M[here], allow_unused=True)
+            for i, gradient in zip(asked, found, strict=True):
+                own = total[i]
+                if own is not None and gradient is not None:
+                    (own[here] if i < row_count else own).add_(gradient)
+        return (None, None, None, *total)
+
+
+def _slices(tensors: tuple[Any, ...], step: int, counts: tuple[int, int]) -> Iterator[list[Any]]:
+    """Arguments for one slice after the other: rows and targets cut, the others whole. No row: one empty slice."""
+    rows, shared, targets = tensors[: counts[0]], tensors[counts[0] : sum(counts)], tensors[sum(counts) :]
+    for start in range(0, max(len(rows[0]), 1), step):
+        yield [*(t[start : start + step] for t in rows), *shared, *(t[start : start + step] for t in targets)]

@@ -10,9 +10,11 @@ from torch import nn
 from core.objectives import (
     CosineRegression,
     CrossConsistency,
+    Head,
     IdentityCE,
     InModalConsistency,
     NoiseSmooth,
+    OneToMany,
     ProjectionCE,
     TagBCE,
     Term,
@@ -30,6 +32,8 @@ def terms() -> list[Term]:
         InModalConsistency(rows="a", keys="b"),
         IdentityCE(views=["a", "b"], head="id"),
         ProjectionCE(rows="a", keys="b", head="id"),
+        OneToMany(rows="a", keys=["b", Head(modality="a", head="wording")], directions=(0.7, 0.3)).double(),
+        OneToMany(rows="b", keys=["a"], directions=(0, 1), name="back").double(),
         TagBCE(view="b", head="id", labels=["identity", "tag", "identity"]),
     ]
 
@@ -38,6 +42,7 @@ def step(rows: list[int]):
     model = gloo.Tower()
     rng = torch.Generator().manual_seed(3)
     model.heads["id"] = nn.Linear(4, 3).double()
+    model.heads["wording"] = nn.Linear(4, 4).double()
     with torch.no_grad():
         for p in model.heads.parameters():
             p.copy_(torch.randn(p.shape, generator=rng, dtype=p.dtype))

@@ -25,17 +25,17 @@ class RestrictedWeights(Weights):
         n, m = len(inner.row_total_n), len(inner.col_total_m)
         admitted_n = torch.zeros_like(inner.row_total_n)
         for tile in tiles(n, m, TILE):
-            admitted_n[tile.rows] += (inner.block(tile).dense()[0] * self.open(tile)).sum(1)
+            block = inner.block(tile)
+            admitted_n[tile.rows] += (block.dense()[0] * self.open(tile, block)).sum(1)
         self.factor_n = torch.where(admitted_n > 0, inner.row_total_n / admitted_n, 0.0)
         self.row_total_n = torch.where(admitted_n > 0, inner.row_total_n, 0.0)
         self.col_total_m = torch.zeros_like(inner.col_total_m)
 
-    def open(self, tile: Tile) -> Tensor:
-        """(h, w) bool: admitted, and not excluded by the target itself."""
+    def open(self, tile: Tile, block: Block) -> Tensor:
+        """(h, w) bool: admitted, and not excluded by the target itself, whose block this is."""
         open_hw = self.admits(tile)
-        excluded = self.inner.block(tile).excluded
-        if excluded is not None:
-            open_hw[excluded] = False
+        if block.excluded is not None:
+            open_hw[block.excluded] = False
         return open_hw
 
     def block(self, tile: Tile) -> RestrictedBlock:
@@ -44,7 +44,8 @@ class RestrictedWeights(Weights):
 
 class RestrictedBlock(Block):
     def __init__(self, weights: RestrictedWeights, tile: Tile) -> None:
-        inner, open_hw = weights.inner.block(tile), weights.open(tile)
+        inner = weights.inner.block(tile)
+        open_hw = weights.open(tile, inner)
         r, c = inner.positives
         kept = open_hw[r, c]
         self.positives = r[kept], c[kept]

@@ -164,6 +164,22 @@ def test_groups_of_one_process_are_local_losses_weighted_by_their_pairs(measured
         close(found[f"{number} groups of one"], total)
 
 
+GROUPS = [[[0, 1], [2, 4, 5]], [[3, 6, 7], [8, 9]]]
+
+
+def grouped(rank: int) -> list[torch.Tensor]:
+    rows = GROUPS[rank // 2][rank % 2]
+    return gloo.mean_over_processes(gloo.loss_and_gradients(pair(GroupedKeys(size=2)), gloo.step(rows)))
+
+
+def test_two_groups_of_two_processes_are_two_batches_weighted_by_their_pairs(tmp_path):
+    found = gloo.in_processes(4, grouped, tmp_path)
+    parts = [gloo.loss_and_gradients(pair(BatchKeys()), gloo.step(first + second)) for first, second in GROUPS]
+    want = [5 / 9 * x + 4 / 9 * y for x, y in zip(*parts, strict=True)]
+    for one in found:
+        close(one, want)
+
+
 def test_groups_have_to_be_of_one_size(measured):
     world, found = measured
     if world == 3:

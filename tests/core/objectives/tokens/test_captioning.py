@@ -13,7 +13,7 @@ from core.errors import ConfigError
 from core.models import CaptionDecoder, DualEncoder, WordDecoder, caption_greedily
 from core.nn import QueryPool
 from core.objectives import Captioning, Pair, Query, QueryContext, Step
-from core.types import Batch, ModalityInput, Tokens
+from core.types import Batch, ModalityInput
 
 pytestmark = pytest.mark.usefixtures("seeded")
 VOCAB = 30
@@ -206,16 +206,17 @@ def test_float32_losses_under_bfloat16_autocast():
 def test_greedy_captions_follow_what_was_trained():
     model = make_model("bert")
     term, batch = Captioning(text="text", image="image", head="lm"), make_batch()
-    optimizer = torch.optim.Adam(model.parameters(), 0.02)
-    for _ in range(60):
-        optimizer.zero_grad()
+    for _ in range(40):
         loss = term(make_step(model, batch))["loss"]
+        model.zero_grad()
         loss.backward()
-        optimizer.step()
+        with torch.no_grad():
+            for p in model.parameters():
+                p -= 0 if p.grad is None else 0.02 * p.grad.sign()
     tokens = model.encode("image", batch.inputs["image"]).tokens
     told = caption_greedily(model.heads["lm"], tokens, start_id=2, end_id=1, length=7)
     text = batch.inputs["text"]
-    assert (told == text.x)[text.mask].float().mean() > 0.95
+    assert (told == text.x)[text.mask].float().mean() > 0.9
     shuffled = make_batch()
     shuffled.inputs["image"].x = shuffled.inputs["image"].x.roll(1, 0)
     assert term(make_step(model, shuffled))["loss"] > loss + 0.5  # the image matters
@@ -234,4 +235,4 @@ def test_queries_of_a_row_without_real_tokens_are_finite():
     mask = torch.tensor([[True] * 5, [False] * 5])
     out = pool(x, mask)
     assert out.isfinite().all()
-    assert torch.equal(pool(Tokens(x=x).x[:1]), out[:1])
+    torch.testing.assert_close(pool(x[:1]), out[:1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import gloo
 import pytest
 import torch
 import torch.nn.functional as F
@@ -170,6 +171,30 @@ def test_a_grid_pools_to_the_means_of_its_cells():
         GridPool(grid=(4, 4), to=(3, 2))
     with pytest.raises(ConfigError, match="there are 16 tokens"):
         GridPool(grid=(2, 2), to=(1, 1))(x)
+
+
+def rows_of(rank: int) -> list[int]:
+    return [[0, 1], [2, 3, 4, 5, 6]][rank]
+
+
+def part_of(rank: int) -> Step:
+    rng = torch.Generator().manual_seed(8)
+    g, tokens = (torch.randn(7, *shape, 5, generator=rng, dtype=torch.float64) for shape in ((), (3,)))
+    mask = torch.ones(7, 3).bool()
+    mask[4] = False
+    mask[0, 1:] = False
+    return step(g[rows_of(rank)], tokens[rows_of(rank)], mask[rows_of(rank)])
+
+
+def across(rank: int) -> list[Tensor]:
+    return gloo.mean_over_processes([term()(part_of(rank))["loss"].detach()])
+
+
+def test_of_two_processes_the_loss_is_the_mean_over_the_rows_of_both(tmp_path):
+    """Negatives are those of a process; rows without tokens count in no mean: 2 rows here, 4 there."""
+    (first,), (second,) = gloo.in_processes(2, across, tmp_path)
+    here, there = (term()(part_of(rank))["loss"].item() for rank in (0, 1))
+    assert first.item() == second.item() == pytest.approx((2 * here + 4 * there) / 6, abs=1e-6)
 
 
 def test_image_tokens_are_pooled_by_a_head_before_they_are_compared(drawn):
