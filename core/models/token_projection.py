@@ -65,9 +65,12 @@ class WordProjection(TokenProjection):
 
 
 class QueryProjection(TokenProjection):
-    """What one learned query of a `QueryPool` among the model's heads reads: attentional pooling (Yu et al. 2022)."""
+    """What one learned query of a `QueryPool` among the model's heads reads: attentional pooling (Yu et al. 2022).
 
-    def __init__(self, *, pool: str, index: int = 0) -> None:
+    index: which one, from 0; None for the mean of all, as one vector for models that compare the best of them.
+    """
+
+    def __init__(self, *, pool: str, index: int | None = 0) -> None:
         super().__init__()
         self.pool, self.index = pool, index
 
@@ -76,8 +79,8 @@ class QueryProjection(TokenProjection):
         if not isinstance(pool, QueryPool):
             raise ConfigError(f"model.heads.{self.pool} is a {type(pool).__name__}, expected a core.nn.QueryPool")
         tokens = _tokens(encoded)
-        out_VE: Tensor = pool(tokens.x, tokens.mask)[:, self.index]
-        return out_VE
+        read_VQE: Tensor = pool(tokens.x, tokens.mask)
+        return read_VQE.mean(1) if self.index is None else read_VQE[:, self.index]
 
 
 def best_of_tokens(encoded: Encoded, project: Callable[[Tensor], Tensor], table_KE: Tensor) -> Tensor:

@@ -82,6 +82,14 @@ def test_gradients_reach_the_heads_and_the_encoder(kind):
     assert all(p.grad is not None for p in made.heads[name].parameters())
 
 
+def test_the_mean_of_the_queries_is_one_vector_for_all_of_them():
+    made = model("query")
+    at = step(made)
+    parts = [Query(modality="text", head="pool", index=i)(at).x for i in range(3)]
+    found = QueryProjection(pool="pool", index=None)(at.encoded("text"), made.heads)
+    torch.testing.assert_close(found, sum(parts) / 3, rtol=0, atol=1e-6)
+
+
 def test_padding_changes_nothing():
     made = model("codes")
     at = step(made)
