@@ -158,7 +158,10 @@ class ModalityEncoder:
         """A source through the processor; a str is a path unless the modality is text."""
         if isinstance(source, str) and self.processor.modality_kind != "text":
             source = Path(source)
-        return self.processor.load(source)
+        sample = self.processor.load(source)
+        if not sample:
+            raise DataError(f"{str(source)[:60]}: holds nothing for the modality '{self.modality}'")
+        return sample
 
     @torch.no_grad()
     def encode_samples(self, samples: Sequence[Mapping[str, np.ndarray]], *, pooled: bool = False) -> np.ndarray:
@@ -279,13 +282,17 @@ class Adopts(Protocol):
         """Turn the entries of `state` under `prefix` into the module's own; leave what already fits as it is."""
 
 
-def begin_with(model: DualEncoder, processors: Mapping[str, Processor], where: Path) -> tuple[str, list[str]]:
+def begin_with(
+    model: DualEncoder, processors: Mapping[str, Processor], where: Path, parts: Sequence[str] = ()
+) -> tuple[str, list[str]]:
     """Load weights, and what processors learned, of a saved model into parts that training is about to begin with.
 
-    Every name and shape must be the model's; modules with `adopt` convert theirs first. A processor whose modality the
-    saved model has gets its fitted state, since token ids mean nothing without it; any other is left to be fitted.
+    parts: names of modules, such as "encoders.image", that are taken; empty for the whole model. Every name and shape
+    below them must be the model's; modules with `adopt` convert theirs first. A processor whose modality the saved
+    model has, and an encoder of `parts` reads, gets its fitted state, since token ids mean nothing without it; any
+    other is left to be fitted.
     Returns the weights' fingerprint and the modalities whose processors are fitted now. Raises CheckpointError that
-    lists what does not fit.
+    lists what does not fit, ConfigError for a part that the model does not have.
     """
     folder = locate(where)
     config = _read_config(folder / "config.json")
@@ -295,11 +302,27 @@ def begin_with(model: DualEncoder, processors: Mapping[str, Processor], where: P
     for name, module in model.named_modules():
         if callable(getattr(module, "adopt", None)) and isinstance(module, nn.Module):
             cast(Adopts, module).adopt(state, f"{name}." if name else "")
-    _load_state(model, state, path)
-    fitted = [modality for modality in processors if modality in config["processors"]]
+    for part in parts:
+        if not _of_parts(model.state_dict(), [part]):
+            raise ConfigError(f"init_parts: the model has no '{part}'{nearest(part, _modules(model))}")
+    _load_state(model, _of_parts(state, parts), path, parts)
+    read = {m for m, encoder in model.reads.items() if not parts or _is_of(f"encoders.{encoder}.", parts)}
+    fitted = [modality for modality in processors if modality in config["processors"] and modality in read]
     for modality in fitted:
         processors[modality].restore(folder / "processors" / modality)
     return sha256_of(path)[:16], fitted
+
+
+def _modules(model: nn.Module) -> list[str]:
+    return [name for name, _ in model.named_modules() if name]
+
+
+def _is_of(name: str, parts: Sequence[str]) -> bool:
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
+
+
+def _of_parts(state: Mapping[str, torch.Tensor], parts: Sequence[str]) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in state.items() if not parts or _is_of(name, parts)}
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:
@@ -316,17 +339,18 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise CheckpointError(f"{path}: cannot be read ({err}); copy the saved model again") from err
 
 
-def _load_state(model: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:
-    faults = weight_faults(model, state)
+def _load_state(model: nn.Module, state: Mapping[str, torch.Tensor], path: Path, parts: Sequence[str] = ()) -> None:
+    faults = weight_faults(model, state, parts)
     if faults:
         shown = faults[:SHOWN] + ([f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else [])
         raise CheckpointError(f"{path}: does not fit the model:\n" + "\n".join(f"  - {f}" for f in shown))
-    model.load_state_dict(state)
+    model.load_state_dict(state, strict=not parts)
 
 
-def weight_faults(model: nn.Module, state: Mapping[str, torch.Tensor]) -> list[str]:
-    """Every mismatch between a model and weights, as lines: missing (-), unknown (+), other shape, not finite."""
-    own = model.state_dict()
+def weight_faults(model: nn.Module, state: Mapping[str, torch.Tensor], parts: Sequence[str] = ()) -> list[str]:
+    """Every mismatch between a model, or the parts of it that are named, and weights, as lines: missing (-), unknown
+    (+), other shape, not finite."""
+    own = _of_parts(model.state_dict(), parts)
     faults = [f"- {name} is missing" for name in own if name not in state]
     faults += [f"+ {name} is not of the model" for name in state if name not in own]
     for name, tensor in state.items():

@@ -125,6 +125,9 @@ class PretrainConfig(RunSettings):
     objectives: list[Node] = Field(description="objective terms: nodes with an optional `weight`")
     teachers: dict[str, Node] = Field({}, description="teachers by name, for terms that ask for them: nodes")
     init_from: Path | None = Field(None, description="run or saved model that gives the first weights and tokenizers")
+    init_parts: list[str] = Field(
+        [], description="parts of `init_from` to take, by name: encoders.image; empty: all of it, which has to fit"
+    )
     data: DataSettings = DataSettings()
     trainer: TrainerSettings = TrainerSettings()
     optim: OptimSettings = OptimSettings()

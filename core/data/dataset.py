@@ -91,12 +91,14 @@ class RecordDataset(Dataset[dict[str, Any]]):
                 return processor.load(source)
 
             if isinstance(source, str):  # text is quicker made than read from a store
-                inputs[modality] = self._text(modality, source)
+                sample = self._text(modality, source)
             elif self.store is None:
-                inputs[modality] = compute()
+                sample = compute()
             else:
                 key = sample_key(processor.fingerprint(), source, root=self.layout.root)
-                inputs[modality] = self.store.get(key, compute)
+                sample = self.store.get(key, compute)
+            if sample:  # an empty one: the source holds nothing of this modality
+                inputs[modality] = sample
         for name in self.masks if self.mask_of in inputs else ():
             if name in record.masks:
                 inputs[self.mask_of] = {**inputs[self.mask_of], f"mask_{name}": self._mask(record, name)}

@@ -44,12 +44,9 @@ class Record:
     masks: Mapping[str, Path] = field(default_factory=dict)
 
     def files(self) -> Iterator[Path]:
-        """Every file or folder that the record points to."""
-        for source in self.sources.values():
-            path = source_path(source)
-            if path is not None:
-                yield path
-        yield from self.masks.values()
+        """Every file or folder that the record points to, each once."""
+        paths = [*map(source_path, self.sources.values()), *self.masks.values()]
+        yield from dict.fromkeys(path for path in paths if path is not None)
 
 
 class Layout(ABC):

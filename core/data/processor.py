@@ -38,7 +38,8 @@ class Processor(ABC):
     def load(self, source: Any) -> Sample:
         """Arrays of one source (a path, content, or what the domain documents); deterministic, so it may be cached.
 
-        Raises DataError naming the file, the fault and the remedy.
+        Empty where a readable source holds nothing of this modality (a report without the section): the record then
+        lacks it. Raises DataError naming the file, the fault and the remedy.
         """
 
     def augment(self, sample: Mapping[str, np.ndarray], rng: np.random.Generator) -> Sample:

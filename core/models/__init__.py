@@ -5,9 +5,11 @@ from core.models.distillation import DistillationHead, MaskToken
 from core.models.dual_encoder import DualEncoder
 from core.models.projection import LinearProjection, MLPProjection, StandardisedProjection
 from core.models.text_decoder import CaptionDecoder, TextDecoder, WordDecoder, caption_greedily
+from core.models.token_projection import CodeProjection, QueryProjection, TokenProjection, WordProjection
 
 __all__ = [
     "CaptionDecoder",
+    "CodeProjection",
     "Codebook",
     "DistillationHead",
     "DualEncoder",
@@ -17,9 +19,12 @@ __all__ = [
     "MaskToken",
     "Placeholder",
     "QueryMap",
+    "QueryProjection",
     "StandardisedProjection",
     "TextDecoder",
+    "TokenProjection",
     "WordCodebook",
     "WordDecoder",
+    "WordProjection",
     "caption_greedily",
 ]

@@ -16,6 +16,7 @@ from core.errors import ConfigError, nearest
 from core.fusion.base import Fusion
 from core.models.codebook import FromModel
 from core.models.projection import LinearProjection
+from core.models.token_projection import TokenProjection
 from core.types import Encoded, ModalityInput
 
 
@@ -32,13 +33,14 @@ class DualEncoder(nn.Module):
         encoders: dict[str, Encoder],
         modalities: dict[str, str],
         dim: int,
-        projections: dict[str, nn.Module] | None = None,
+        projections: dict[str, nn.Module | str] | None = None,
         fusion: Fusion | None = None,
         frozen: list[str] | None = None,
         heads: dict[str, nn.Module] | None = None,
     ) -> None:
         """encoders: name -> encoder. modalities: modality -> name of the encoder that reads it. dim: E.
-        projections: modality -> module (V, D) -> (V, E); a bias-free linear map where none is given.
+        projections: modality -> module (V, D) -> (V, E), or a `TokenProjection`; the name of another
+        modality shares its projection (two views of one source); a bias-free linear map where none is given.
         frozen: encoders that are not trained and stay in evaluation mode. heads: further heads by name, which the
         objective's views ask for; here, and not in a term, so that momentum copies and saved models have them."""
         super().__init__()
@@ -56,9 +58,16 @@ class DualEncoder(nn.Module):
         self.reads = dict(modalities)
         self.dim = dim
         given = projections or {}
-        self.projections = nn.ModuleDict(
-            {m: given.get(m) or LinearProjection(width=encoders[n].width, dim=dim) for m, n in modalities.items()}
-        )
+        own = {
+            m: given.get(m) or LinearProjection(width=encoders[n].width, dim=dim)
+            for m, n in modalities.items()
+            if not isinstance(given.get(m), str)
+        }
+        for modality, other in given.items():
+            if isinstance(other, str) and other not in own:
+                raise ConfigError(f"projection of '{modality}' is that of '{other}'{nearest(other, own)}")
+        shared = {m: own[other] for m, other in given.items() if isinstance(other, str)}
+        self.projections = nn.ModuleDict({m: own[m] if m in own else shared[m] for m in modalities})
         self.fusion = fusion
         self.heads = nn.ModuleDict(heads or {})
         for head in self.heads.values():
@@ -100,7 +109,10 @@ class DualEncoder(nn.Module):
 
     def project(self, modality: str, encoded: Encoded) -> Tensor:
         """(V, E), not normalised."""
-        return self.projections[modality](encoded.pooled)
+        projection = self.projections[modality]
+        if isinstance(projection, TokenProjection):
+            return projection(encoded, self.heads)
+        return projection(encoded.pooled)
 
     @torch.no_grad()
     def embed(self, modality: str, inp: ModalityInput) -> tuple[Tensor, Tensor]:

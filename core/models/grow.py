@@ -65,9 +65,9 @@ def grow(model: DualEncoder, growth: Growth, *, generator: torch.Generator | Non
         )
     if growth.factor > 1:
         widen_encoder(encoder, growth.factor, generator)
-        for modality, name in larger.reads.items():
-            if name == growth.encoder:
-                widen_projection(larger.projections[modality], growth.factor, generator)
+        own = {larger.projections[modality]: None for modality, name in larger.reads.items() if name == growth.encoder}
+        for projection in own:  # modalities may share one
+            widen_projection(projection, growth.factor, generator)
     if growth.blocks > 0:
         deepen(encoder, growth.blocks, generator)
     return larger
@@ -123,7 +123,8 @@ def grown_node(node: Mapping[str, Any], growth: Growth) -> dict[str, Any]:
             raise ConfigError(f"grow: mlp_ratio {ratio} of width {width} is no whole number of hidden units; change it")
         sizes["width"], sizes["heads"] = width * growth.factor, sizes["heads"] * growth.factor
         parts = [sizes[name] for name in ("pool", "positions", "stem") if isinstance(sizes.get(name), dict)]
-        parts += [p for m, p in (given.get("projections") or {}).items() if given["modalities"][m] == growth.encoder]
+        projections = (given.get("projections") or {}).items()
+        parts += [p for m, p in projections if given["modalities"][m] == growth.encoder and isinstance(p, dict)]
         for part in parts:
             arguments = part.get("init_args") or {}
             if "width" in arguments:

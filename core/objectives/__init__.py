@@ -24,6 +24,7 @@ from core.objectives.contrast.keys import (
     ReleasedGather,
     RingKeys,
     TeacherMined,
+    WordingKeys,
     XBMKeys,
 )
 from core.objectives.contrast.noise import Mixture, NoiseSmooth
@@ -60,7 +61,7 @@ from core.objectives.preference import ChoiceCE, ChoiceHinge
 from core.objectives.primary_components import PrimaryComponents, Unit
 from core.objectives.regression import CosineRegression
 from core.objectives.schedules import Staircase
-from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, MomentumTeacher, Teacher
+from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, MomentumTeacher, SavedTeacher, Teacher
 from core.objectives.tokens.balance import Balance, EqualWeights, LearnedUncertainty
 from core.objectives.tokens.budgets import Component, DirichletBudget, MixtureBudget
 from core.objectives.tokens.captioning import Captioning, Context, EncoderContext, Query, QueryContext
@@ -220,6 +221,7 @@ __all__ = [
     "RingKeys",
     "RowCE",
     "SampleSmooth",
+    "SavedTeacher",
     "Scale",
     "ScheduledTemperature",
     "SelfDistillation",
@@ -256,6 +258,7 @@ __all__ = [
     "View",
     "Viewed",
     "WordHead",
+    "WordingKeys",
     "WorstAlignedNegatives",
     "XBMKeys",
     "as_view",

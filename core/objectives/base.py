@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from core.errors import ConfigError, nearest
 from core.objectives.teachers import Teacher
 from core.types import Batch, Encoded, ModalityInput
+
+if TYPE_CHECKING:
+    from core.data.processor import Processor
 
 T = TypeVar("T")
 
@@ -192,6 +195,11 @@ class Objective(nn.Module):
                 name, n = f"{term.name}_{n}", n + 1
             self.terms[name] = term
             self.weights[name] = float(weight)
+
+    def check(self, processors: Mapping[str, Processor]) -> None:
+        """Refuse teachers that would misread what these fitted processors make; before `attach`."""
+        for teacher in self._teachers():
+            teacher.check(processors)
 
     def attach(self, model: nn.Module) -> None:
         """Give the teachers their student; before anything is restored or trained."""

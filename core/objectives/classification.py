@@ -20,15 +20,23 @@ from core.objectives.reduction import process_mean
 from core.objectives.views import View, as_view
 
 
+def label_of(step: Step, name: str) -> Tensor:
+    """(B,) the entry of `Batch.labels`, nan = unknown, or the number of `Batch.keys` of that name ("sample": the place
+    of a record in the training set, so that every record is an identity of its own). Raises ConfigError for neither."""
+    if name in step.batch.labels:
+        return step.batch.labels[name]
+    if name in step.batch.keys:
+        return step.batch.keys[name].double()
+    raise ConfigError(f"the batch has no label '{name}'{nearest(name, [*step.batch.labels, *step.batch.keys])}")
+
+
 def label_rows(step: Step, modality: str, names: Sequence[str]) -> tuple[Tensor, Tensor]:
     """(rows of V with at least one known label, their (n, names) labels; nan = unknown). Raises ConfigError for a label
     that the batch does not have."""
-    for name in names:
-        if name not in step.batch.labels:
-            raise ConfigError(f"the batch has no label '{name}'{nearest(name, step.batch.labels)}")
+    labels = [label_of(step, name) for name in names]
     if not step.has(modality):
         return torch.zeros(0, dtype=torch.int64), torch.zeros(0, len(names))
-    labels_VK = torch.stack([step.batch.labels[name][step.batch.present[modality]] for name in names], dim=1)
+    labels_VK = torch.stack([label_B[step.batch.present[modality]] for label_B in labels], dim=1)
     (rows_n,) = labels_VK.isfinite().any(1).nonzero(as_tuple=True)
     return rows_n, labels_VK[rows_n]
 
@@ -40,8 +48,8 @@ class IdentityCE(Term):
     def __init__(
         self, *, views: Sequence[str | View], head: str, label: str = "identity", name: str = "identity"
     ) -> None:
-        """head: name in `model.heads` of a linear layer from the views' width to K. label: entry of `Batch.labels` with
-        whole numbers 0 to K - 1."""
+        """head: name in `model.heads` of a linear layer from the views' width to K. label: entry of `Batch.labels`, or
+        of `Batch.keys`, with whole numbers 0 to K - 1."""
         super().__init__()
         if not views:
             raise ConfigError("IdentityCE: no views given; list at least one")
@@ -87,7 +95,7 @@ class ProjectionCE(Term):
     def forward(self, step: Step) -> dict[str, Tensor]:
         a_rows, b_rows, batch_rows = step.paired_rows(self.row_view.modality, self.key_view.modality)
         known_n = label_rows(step, self.row_view.modality, [self.label])[0]
-        y_n = step.batch.labels[self.label][batch_rows]
+        y_n = label_of(step, self.label)[batch_rows]
         keep_n = y_n.isfinite().nonzero(as_tuple=True)[0]
         if len(known_n) == 0 or len(keep_n) == 0:
             zero = step.zero()

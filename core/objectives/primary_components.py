@@ -17,15 +17,16 @@ from core.errors import ConfigError
 from core.objectives.base import Step
 from core.objectives.contrast.matrix import computed_in
 from core.objectives.contrast.similarity import unit
-from core.objectives.views import View, Viewed
+from core.objectives.views import View, Viewed, as_view
 
 
 class Unit(View):
     """Another view's vectors scaled to length 1, float32 or finer; a zero vector stays zero."""
 
-    def __init__(self, *, view: View) -> None:
+    def __init__(self, *, view: str | View) -> None:
         super().__init__()
-        self.modality, self.view = view.modality, view
+        self.view = as_view(view)
+        self.modality = self.view.modality
 
     def forward(self, step: Step) -> Viewed:
         viewed = self.view(step)

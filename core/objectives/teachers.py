@@ -7,18 +7,28 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from core.errors import ConfigError
 
+if TYPE_CHECKING:
+    from core.data.processor import Processor
+    from core.hub import SavedModel
+
 
 class Teacher(nn.Module, ABC):
     """`model` exists after `attach`. Always in evaluation mode, never trained."""
 
     model: nn.Module
+
+    def check(self, processors: Mapping[str, Processor]) -> None:
+        """Called once before `attach`, with the student's fitted processors. Raises ConfigError where the teacher would
+        read what they make as something else."""
 
     @abstractmethod
     def attach(self, student: nn.Module) -> None:
@@ -116,13 +126,38 @@ class FrozenTeacher(Teacher):
         super().__init__()
         self.saved = saved
 
+    def check(self, processors: Mapping[str, Processor]) -> None:
+        if self.saved is None:
+            return
+        known = self._load().processors
+        other = [m for m in processors if m in known and processors[m].fingerprint() != known[m].fingerprint()]
+        if other:
+            raise ConfigError(
+                f"the teacher of {self.saved} was trained with another processor or vocabulary of {', '.join(other)}, "
+                "so it would misread the student's input; train both on the same data (--data.root, --data.limit) with "
+                "equal data.processors, or begin with the teacher's own vocabulary by --init_from"
+            )
+
     def attach(self, student: nn.Module) -> None:
         if self.saved is None:
             self.model = frozen_copy(student)
-            return
+        else:
+            self.model = self._load().model.requires_grad_(False).eval()
+
+    def _load(self) -> SavedModel:
         from core.hub import SavedModel  # which imports models, processors and this package's users
 
-        self.model = SavedModel.from_pretrained(self.saved).model.requires_grad_(False).eval()
+        assert self.saved is not None
+        return SavedModel.from_pretrained(self.saved)
+
+
+class SavedTeacher(FrozenTeacher):
+    """`FrozenTeacher` of a saved model that has to be named, for systems that mean nothing without a trained teacher:
+    distillation into a smaller model (MobileCLIP, Vasu et al. 2024), later tasks of a sequence (CTP)."""
+
+    def __init__(self, *, saved: Path) -> None:
+        """saved: a run or a saved model."""
+        super().__init__(saved=saved)
 
 
 def frozen_copy(model: nn.Module) -> nn.Module:

@@ -52,11 +52,18 @@ def run(request: Request) -> None:
     say(f"run folder: {folder.path}")
     if request.resume is None and not is_follower():
         folder.write_config(request.tree, request.system)
-    begun, fitted = ("", []) if config.init_from is None else begin_with(model, processors, config.init_from)
-    if begun:
-        say(f"begins with the weights and tokenizers of {config.init_from}")
+    begun, fitted = "", list[str]()
+    if config.init_from is not None:
+        begun, fitted = begin_with(model, processors, config.init_from, config.init_parts)
+        what = ", ".join(config.init_parts) or "the weights and tokenizers"
+        say(f"begins with {what} of {config.init_from}")
+    elif model.frozen:
+        say(
+            f"note: {', '.join(model.frozen)} stays as it was drawn, at random; give a trained one with --init_from RUN"
+        )
     data = open_data(request.domain, config, processors, folder, fitted)
     setup.check_fit(model, data.processors, data.layouts)
+    objective.check(data.processors)
     kept = {k: v for k, v in request.tree.items() if k != "init_from"}  # its path may change, its weights may not
     facts = {**run_facts(kept, data, compute), **({"init_from": begun} if begun else {})}
     if request.resume is not None:

@@ -68,11 +68,13 @@ class Head(View):
 
 
 class FromTeacher(View):
-    """What a teacher sees: another view on `step.teacher(teacher)`, without gradient."""
+    """What a teacher sees: another view on `step.teacher(teacher)`, without gradient. A modality's name stands for its
+    embedding."""
 
-    def __init__(self, *, teacher: str, view: View) -> None:
+    def __init__(self, *, teacher: str, view: str | View) -> None:
         super().__init__()
-        self.modality, self.teacher, self.view = view.modality, teacher, view
+        self.teacher, self.view = teacher, as_view(view)
+        self.modality = self.view.modality
 
     @property
     def key(self) -> Hashable:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from core.data.layout import Layout, Record, Source, check_split, refuse_empty, require
 from core.data.tables import first_column, hash_share, label_matrix, read_table
 from core.errors import DataError
-from domains.medical.data.source import ScanSource
+from domains.medical.data.source import LocatedReport, ScanSource
 from domains.medical.reports import joined
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ _REPORTS, _LABELS, _METADATA = "radiology_text_reports", "multi_abnormality_labe
 
 
 class CTRate(Layout):
-    """One record per scan: modalities "ct", "report" and, where they exist, "xray"; group = patient.
+    """One record per scan: modalities "ct", "report" and, where they exist, "xray"; group = patient. Where lesions are
+    labelled, "located_report" is the report with their label map.
 
     split: `train`, `val`, `test`, or the published `valid`. With a `splits.csv` the first three are what it says.
     Without one, `test` is the published validation set, and `val` is `holdout` of the training patients, by hash.
@@ -98,11 +99,14 @@ class CTRate(Layout):
         if self._reports.get(stem):
             sources["report"] = self._reports[stem]
         masks = {task: self._beside("masks") / task / f"{stem}.nii.gz" for task in MASK_TASKS}
+        masks = {task: path for task, path in masks.items() if path.exists()}
+        if "lesions" in masks and self._reports.get(stem):
+            sources["located_report"] = LocatedReport(masks["lesions"], self._reports[stem])
         values = self._labels.get(stem)
         labels = {} if values is None else {n: float(v) for n, v in zip(self.label_names, values, strict=True)}
         return Record(
             id=stem, group=_parts(stem)[0], sources=sources, labels=labels,
-            masks={task: path for task, path in masks.items() if path.exists()},
+            masks=masks,
         )  # fmt: skip
 
     def _is_usable(self, stem: str) -> bool:

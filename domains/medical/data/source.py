@@ -1,4 +1,4 @@
-"""A scan whose header does not say everything: the file, and what its reader must be told."""
+"""Sources that are more than a file: what goes with it, so that one processor can read both."""
 
 from __future__ import annotations
 
@@ -18,3 +18,11 @@ class ScanSource:
     slope: float
     intercept: float
     spacing: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedReport:
+    """A report, and where its findings lie: `path` is a label map of lesions on the scan that the report is about."""
+
+    path: Path
+    report: str

@@ -145,3 +145,19 @@ def test_a_loader_process_starts_without_kept_texts(root, processors):
     for position, ids in enumerate(before):
         np.testing.assert_array_equal(other[position]["inputs"]["words"]["ids"], ids)
     assert len(data._texts) == 4
+
+
+class OddOnly(PictureProcessor):
+    """Holds nothing of records with an even number."""
+
+    def load(self, source):
+        return super().load(source) if int(source.stem.split("-")[1]) % 2 else {}
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_source_that_holds_nothing_of_a_modality_leaves_it_out(root, processors, tmp_path, stored):
+    store = SampleStore(tmp_path / "store") if stored else None
+    data = dataset(root, {**processors, "picture": OddOnly()}, store=store)
+    for _ in range(2):  # as it is made, and as the store gives it back
+        assert [("picture" in data[i]["inputs"]) for i in range(4)] == [False, True, False, True]
+        assert "words" in data[0]["inputs"]

@@ -52,6 +52,20 @@ def test_embed_gives_unit_float32_vectors_without_a_graph_and_the_encoders_own_f
     torch.testing.assert_close(vector, torch.nn.functional.normalize(expected, dim=1))
 
 
+def test_a_modality_may_take_the_projection_of_another():
+    both = model(projections={"volume": "picture", "picture": LinearProjection(width=16, dim=6)})
+    assert both.projections["picture"] is both.projections["volume"] is not both.projections["words"]
+    names = [name for name, _ in both.named_parameters()]
+    assert sum("projections" in name for name in names) == 2
+    again = model(projections={"volume": "picture", "picture": LinearProjection(width=16, dim=6)})
+    again.load_state_dict(both.state_dict())
+    assert again.projections["picture"] is again.projections["volume"]
+    with pytest.raises(ConfigError, match="projection of 'volume' is that of 'pictures'; did you mean 'picture'"):
+        model(projections={"volume": "pictures"})
+    with pytest.raises(ConfigError, match="is that of 'words'"):
+        model(projections={"volume": "words", "words": "picture"})
+
+
 def test_modalities_of_one_encoder_share_its_weights_and_not_their_projections():
     both = model()
     assert both.encoder_of("picture") is both.encoder_of("volume") is not both.encoder_of("words")

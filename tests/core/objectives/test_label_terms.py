@@ -52,6 +52,13 @@ class TestIdentity:
         nn.init.zeros_(step.model.heads["id"].bias)
         assert IdentityCE(views=["a"], head="id")(step)["loss"].item() == pytest.approx(math.log(3), abs=1e-6)
 
+    def test_every_record_can_be_an_identity_of_its_own(self, step):
+        step.batch.labels["number"] = step.batch.keys["sample"].double()
+        torch.manual_seed(1)
+        step.model.heads["id"] = nn.Linear(4, 5).double()
+        by_key, by_label = (IdentityCE(views=["a"], head="id", label=name)(step) for name in ("sample", "number"))
+        assert by_key["loss"] == by_label["loss"] > 0
+
     def test_no_label_is_an_exact_zero_with_a_graph(self, make_batch, two_towers, rng):
         loss = IdentityCE(views=["a", "b"], head="id")(no_rows(make_batch, two_towers, rng))["loss"]
         assert loss == 0

@@ -120,6 +120,48 @@ def test_a_frozen_teacher_of_a_saved_model_gives_its_vectors(first, toy_domain_k
     assert not teacher.model.training
 
 
+def test_parts_of_a_saved_model_can_be_taken_alone(first, main, tmp_path):
+    argv = ["--optim.lr", 1e-12, "--optim.weight_decay", 0, "--seed", 7, "--trainer.max_steps", 1]
+    code, log = main(
+        "--init_from", first, "--init_parts", "encoders.eye", "--model.init_args.dim", 4, "--run_dir",
+        tmp_path / "eye", *argv, "--model.init_args.frozen", "[eye]",
+    )  # fmt: skip
+    assert code == 0, log
+    assert f"begins with encoders.eye of {first}" in log
+    assert "at random" not in log
+    old, new = (load_file(run / "model" / "model.safetensors") for run in (first, tmp_path / "eye"))
+    eye = [name for name in new if name.startswith("encoders.eye.")]
+    assert eye
+    assert all(torch.equal(new[name], old[name]) for name in eye)
+    assert new["projections.picture.linear.weight"].shape == (4, 32)
+    table = "encoders.reader.token_embedding.weight"
+    assert not torch.allclose(new[table], old[table], atol=1e-3)
+
+
+def test_a_part_that_is_not_there_and_a_frozen_part_without_weights_are_named(first, main, tmp_path):
+    code, log = main("--init_from", first, "--init_parts", "encoders.eyes", "--run_dir", tmp_path / "one")
+    assert code == 2
+    assert "init_parts: the model has no 'encoders.eyes'; did you mean 'encoders.eye'?" in log
+    code, log = main(
+        "--model.init_args.frozen", "[eye]", "--run_dir", tmp_path / "two", "--trainer.max_steps", 1,
+    )  # fmt: skip
+    assert code == 0, log
+    assert "note: eye stays as it was drawn, at random" in log
+
+
+def test_a_teacher_that_would_misread_the_texts_is_refused(first, main, tmp_path):
+    teachers = f"{{strong: {{class_path: core.objectives.SavedTeacher, init_args: {{saved: '{first}'}}}}}}"
+    code, log = main("--teachers", teachers, "--run_dir", tmp_path / "equal", "--trainer.max_steps", 1)
+    assert code == 0, log
+    code, log = main("--teachers", teachers, "--run_dir", tmp_path / "other", "--data.limit", "{train: 3}",
+                     "--data.processors.words.init_args.max_length", 12)  # fmt: skip
+    assert code == 2
+    assert "trained with another processor or vocabulary of words" in log
+    code, log = main("--teachers", "{strong: {class_path: core.objectives.SavedTeacher}}")
+    assert code == 2
+    assert "teachers.strong.init_args.saved: SavedTeacher requires it and it is not given" in log
+
+
 def test_a_longer_text_encoder_begins_with_the_stretch_of_a_shorter_one(first, main, tmp_path):
     """Long-CLIP as a configuration: another max_length and stretched positions, and nothing else."""
     code, log = main(

@@ -7,6 +7,7 @@ from core.objectives.contrast.keys.gathered import GatheredKeys, GroupedKeys, Re
 from core.objectives.contrast.keys.memory import MemoryKeys, QueueKeys, XBMKeys
 from core.objectives.contrast.keys.mined import TeacherMined
 from core.objectives.contrast.keys.ring import RingKeys
+from core.objectives.contrast.keys.wordings import WordingKeys
 
 __all__ = [
     "BatchKeys",
@@ -22,5 +23,6 @@ __all__ = [
     "ReleasedGather",
     "RingKeys",
     "TeacherMined",
+    "WordingKeys",
     "XBMKeys",
 ]

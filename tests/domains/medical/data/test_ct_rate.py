@@ -139,7 +139,7 @@ def test_radiographs_and_masks_beside_it_are_picked_up(tmp_path):
     (tmp_path / "radiographs").mkdir()
     Image.new("L", (8, 8)).save(tmp_path / "radiographs" / "valid_1_a_1.png")
     record = CTRate(root=tmp_path, split="test").record(0)
-    assert set(record.sources) == {"ct", "xray", "report"}
+    assert set(record.sources) == {"ct", "xray", "report", "located_report"}
     assert set(record.masks) == {"organs", "lesions"}
     assert len(list(record.files())) == 4
 

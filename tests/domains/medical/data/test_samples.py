@@ -30,7 +30,7 @@ def test_three_splits_of_paired_scans_without_a_shared_patient(root):
         assert data.simulated
         assert len(data.label_names) >= 12
         for record in data:
-            assert set(record.sources) == {"ct", "xray", "report"}
+            assert set(record.sources) == {"ct", "xray", "report", "located_report"}
             assert set(record.masks) == {"organs", "lesions"}
             assert set(record.labels.values()) <= {0.0, 1.0}
             assert record.sources["report"].startswith("Findings: ")
