@@ -88,6 +88,7 @@ def train(
     batch_size: int,
     optim: OptimSettings,
     seed: int,
+    callbacks: Sequence[L.Callback] = (),
 ) -> None:
     """Train in place with the training module of every run; global random state is left as it was."""
 
@@ -110,6 +111,7 @@ def train(
             devices=1,
             max_steps=steps,
             max_epochs=-1,
+            callbacks=list(callbacks),
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
