@@ -50,7 +50,7 @@ def listing(known: dict[str, Suite]) -> str:
 
 
 def run_scripts(suite: Suite, rest: list[str]) -> int:
-    """Run every script of a suite with the same arguments, each in a process of its own; with `--suite NAME` that one."""
+    """Run every script of a suite with the same arguments, each in its own process; with `--suite NAME` that one."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--suite", metavar="NAME")
     asked, rest = parser.parse_known_args(rest)

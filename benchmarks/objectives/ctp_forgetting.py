@@ -50,7 +50,7 @@ def run(options: Options, design: Design | None = None) -> Result:
         source="CTP (Zhu et al. 2023), its terms without text modelling",
         data=f"{design.tasks} clusters of pairs, the maps from latent to image and to text differ by task",
         simulated=True,
-        rule="text to image R@1 within a task's held-out rows, after the last task; forgetting: mean drop from the best",
+        rule="text to image R@1 among a task's held-out rows, after the last task; forgetting: mean drop from the best",
         seeds=options.seeds,
         values=per_seed([one_seed(seed, design) for seed in options.seeds]),
         config={
@@ -128,7 +128,7 @@ def first_terms() -> list[Node]:
 
 
 def ctp_terms(design: Design) -> list[Node]:
-    """Contrast with the batch, with a momentum teacher's keys in both directions, and the old model's neighbourhoods."""
+    """Contrast with the batch and, both ways, a momentum teacher's keys; the old model's neighbourhoods."""
     slow = [
         node(
             "Pair", rows=a, keys=node("FromTeacher", teacher="ema", view=node("Embedding", modality=b)),

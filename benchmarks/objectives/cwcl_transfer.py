@@ -1,7 +1,7 @@
 """Weights from a frozen modality (CWCL) classify better without labels than InfoNCE, from one template per class.
 
 Image vectors come from a frozen model that groups classes well; captions are noisy, and some belong to another image of
-the batch. The text tower learns against the frozen vectors, and classes are then told apart by one template caption each.
+the batch. The text tower learns against the frozen vectors; classes are then told apart by one template caption each.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """When a batch holds several samples of one identity, identity labels retrieve identities better than one-hot ones.
 
 Image and text vectors of people who are each seen four times. InfoNCE with one-hot targets pushes the other three away;
-similarity distribution matching (SDM, reverse KL) with identity labels does not. `shared` is InfoNCE with the labels, to
-tell apart what the labels do and what the divergence does. As in the paper a model that was pretrained on other pairs
+similarity distribution matching (SDM, reverse KL) with identity labels does not. A third arm is InfoNCE with the
+labels, to tell apart what the labels do and what the divergence does. As in the paper a model that was pretrained on other pairs
 with InfoNCE is fine-tuned, and SDM has its fixed temperature of 0.02; every batch holds all samples of its identities.
 """
 
@@ -28,7 +28,7 @@ METRIC, REPULSION = "text to image mAP", "cosine to another sample of the identi
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """noise: of a sample about its identity, in each of `features` directions, relative to the identity's own spread."""
+    """noise: of a sample about its identity, per feature, relative to the identity's own spread."""
 
     identities: int = 150
     test_identities: int = 150
@@ -74,7 +74,6 @@ def run(options: Options, design: Design | None = None) -> Result:
             Comparison(REPULSION, SDM, PLAIN),
         ),
     )
-
 
 
 def one_seed(seed: int, design: Design) -> dict[str, dict[str, float]]:

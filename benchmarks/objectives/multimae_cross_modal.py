@@ -135,7 +135,7 @@ def model(arm: str, design: Design) -> Node:
         inputs=dict.fromkeys(used, design.width),
     )  # fmt: skip
     return node(
-        "core.models.DualEncoder", encoders={m: adapter for m in used}, modalities={m: m for m in used}, dim=4,
+        "core.models.DualEncoder", encoders=dict.fromkeys(used, adapter), modalities={m: m for m in used}, dim=4,
         fusion=fusion,
     )  # fmt: skip
 

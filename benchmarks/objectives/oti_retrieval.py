@@ -1,7 +1,7 @@
 """Images turned into pseudo words (OTI) find images of their class better than image vectors compared as they are.
 
-A dual encoder trained with InfoNCE only learns which texts an image goes with, not which images are alike: image vectors
-keep what no text speaks of. An inverted query is a text vector, and the search becomes one from text to images.
+A dual encoder trained with InfoNCE only learns which texts an image goes with, not which images are alike: its image
+vectors keep what no text speaks of. An inverted query is a text vector, and the search becomes one from text to images.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ def one_seed(seed: int, design: Design) -> dict[str, dict[str, float]]:
     query, candidates = vectors(fitted, asked, ["image", "text"]).vectors, vectors(fitted, gallery, ["image"]).vectors
     inverted = inversion(fitted, design)(torch.as_tensor(query["image"]), generator=generator(seed, 1)).vectors
     return {
-        arm: {METRIC: mean_average_precision(torch.as_tensor(x), torch.as_tensor(candidates["image"]), query_kind, kind)}
+        arm: {
+            METRIC: mean_average_precision(torch.as_tensor(x), torch.as_tensor(candidates["image"]), query_kind, kind)
+        }
         for arm, x in ((OTI, inverted), (NATIVE, query["image"]), (CAPTION, query["text"]))
     }
 
@@ -110,9 +112,7 @@ def model(design: Design) -> Node:
             width=design.width, depth=2, heads=4, embedding_std=0.3,
         ),
     }  # fmt: skip
-    return node(
-        "core.models.DualEncoder", encoders=encoders, modalities={m: m for m in encoders}, dim=design.dim
-    )
+    return node("core.models.DualEncoder", encoders=encoders, modalities={m: m for m in encoders}, dim=design.dim)
 
 
 def terms() -> list[Node]:

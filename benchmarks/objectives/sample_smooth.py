@@ -25,7 +25,7 @@ RECALL, AUC = "text to image R@1", "AUC of the posterior"
 @dataclass(frozen=True, slots=True)
 class Design:
     """wrong: share of pairs whose texts are shuffled among them. noise: of a vector about the image of its latent.
-    strength: lambda, largest share of a target that is spread. hidden: of the towers, enough to learn pairs by heart."""
+    strength: lambda, largest share of a target that is spread. hidden: of the towers, enough to learn by heart."""
 
     train_rows: int = 1000
     test_rows: int = 500

@@ -23,8 +23,8 @@ GAP, SEPARABLE, RECALL = "modality gap", "linear separability", "text to image R
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """offset: length of what a modality's vectors have in common, per feature. decay: of the momentum teacher, less than
-    the published 0.995 of long runs."""
+    """offset: length of what a modality's vectors have in common, per feature. decay: of the momentum teacher, less
+    than the published 0.995 of long runs."""
 
     train_rows: int = 2000
     test_rows: int = 500
@@ -48,7 +48,7 @@ def run(options: Options, design: Design | None = None) -> Result:
         source="SLAP (Guinot et al. 2025)",
         data="noisy images of one latent in two modalities, each with a common part of its own",
         simulated=True,
-        rule=f"{GAP}: distance of the mean unit vectors; {SEPARABLE}: held-out accuracy of telling them apart (ideal 0.5)",
+        rule=f"{GAP}: distance of the mean unit vectors; {SEPARABLE}: held-out accuracy of a linear classifier (ideal 0.5)",
         seeds=options.seeds,
         values=per_seed([one_seed(seed, design) for seed in options.seeds]),
         config={"design": asdict(design), "model": model(design), "objectives": {a: terms(a) for a in (SLAP, PLAIN)}},

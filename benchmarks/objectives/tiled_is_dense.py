@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -55,19 +55,21 @@ def run(options: Options, design: Design | None = None) -> Result:
         rule="digits of agreement, -log10 of the largest difference of loss and gradients relative to their largest "
         f"entry, the worst of {', '.join(divergences())}; {MOST:.0f} when nothing differs",
         seeds=options.seeds,
-        values=per_seed([one_seed(seed, design, options.folder) for seed in options.seeds]),
+        values=per_seed(every_seed(options.seeds, design, options.folder)),
         config={"design": asdict(design), "model": model(design), "objectives": divergences()},
         goals=tuple(Goal(kind, arm, LEAST) for arm in (TILED, GATHERED, RING) for kind in DTYPES),
     )
 
 
-def one_seed(seed: int, design: Design, folder: Path) -> dict[str, dict[str, float]]:
+def every_seed(seeds: Sequence[int], design: Design, folder: Path) -> list[dict[str, dict[str, float]]]:
+    """The two processes are started once for all seeds: to start them costs more than what they do."""
     everything = torch.arange(design.batch_size)
-    found = {TILED: {kind: measured(seed, design, kind, "GatheredKeys", everything) for kind in DTYPES}}
-    for arm, parts in in_two_processes(seed, design, folder).items():
-        found[arm] = parts
-    want = dense(seed, design)
-    return {arm: {kind: agreement(got, want) for kind, got in kinds.items()} for arm, kinds in found.items()}
+    out = []
+    for seed, found in zip(seeds, in_two_processes(seeds, design, folder), strict=True):
+        found[TILED] = {kind: measured(seed, design, kind, "GatheredKeys", everything) for kind in DTYPES}
+        want = dense(seed, design)
+        out.append({arm: {kind: agreement(got, want) for kind, got in kinds.items()} for arm, kinds in found.items()})
+    return out
 
 
 def agreement(got: list[list[Tensor]], want: list[list[Tensor]]) -> float:
@@ -161,28 +163,34 @@ FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }  # fmt: skip
 
 
-def in_two_processes(seed: int, design: Design, folder: Path) -> dict[str, dict[str, list[list[Tensor]]]]:
-    """Arm -> number type -> what both processes found together."""
+Found = dict[str, dict[str, list[list[Tensor]]]]  # arm -> number type -> by divergence, loss and gradients
+
+
+def in_two_processes(seeds: Sequence[int], design: Design, folder: Path) -> list[Found]:
+    """By seed, what both processes found together."""
     folder.mkdir(parents=True, exist_ok=True)
-    out = folder / f"two-processes-{seed}.pt"
+    out = folder / "two-processes.pt"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.spawn(_process, args=(port, seed, design, str(out)), nprocs=2)
-    found = torch.load(out, weights_only=True)
+    mp.spawn(_process, args=(port, tuple(seeds), design, str(out)), nprocs=2)
+    found: list[Found] = torch.load(out, weights_only=True)
     out.unlink()
     return found
 
 
-def _process(rank: int, port: int, seed: int, design: Design, out: str) -> None:
+def _process(rank: int, port: int, seeds: tuple[int, ...], design: Design, out: str) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=rank, world_size=2)
     part = torch.arange(design.first) if rank == 0 else torch.arange(design.first, design.batch_size)
-    found = {
-        arm: {kind: _averaged(measured(seed, design, kind, keys, part)) for kind in DTYPES}
-        for arm, keys in KEYS.items()
-    }
+    found = [
+        {
+            arm: {kind: _averaged(measured(seed, design, kind, keys, part)) for kind in DTYPES}
+            for arm, keys in KEYS.items()
+        }
+        for seed in seeds
+    ]
     if rank == 0:
         torch.save(found, out)
     dist.destroy_process_group()

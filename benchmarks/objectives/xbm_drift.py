@@ -83,7 +83,9 @@ def one_seed(seed: int, design: Design) -> dict[str, dict[str, float]]:
         noise=design.noise,
     )  # fmt: skip
     firsts = {START: 0, WARM: design.warm_up, END: design.steps - design.interval}
-    taken = Snapshots(rows({"image": held_out["image"]}), {s + d for s in firsts.values() for d in (0, design.interval)})
+    taken = Snapshots(
+        rows({"image": held_out["image"]}), {s + d for s in firsts.values() for d in (0, design.interval)}
+    )
     trained(
         model(design), terms(), rows(known), seed=seed, steps=design.steps, batch_size=design.batch_size, lr=design.lr,
         schedule="constant", callbacks=[taken],

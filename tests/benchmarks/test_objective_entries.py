@@ -112,7 +112,9 @@ def test_a_batch_holds_all_samples_of_its_identities():
     assert len(whole) == design.identities
     batch = whole.__getitems__([(0, 3), (0, 7)])
     assert sorted(batch.keys["person"].tolist()) == [3] * 4 + [7] * 4
-    torch.testing.assert_close(batch.inputs["image"].x, known[0]["image"][known[1][:, None].eq(torch.tensor([3, 7])).any(1)])
+    torch.testing.assert_close(
+        batch.inputs["image"].x, known[0]["image"][known[1][:, None].eq(torch.tensor([3, 7])).any(1)]
+    )
 
 
 def test_exactly_the_stated_share_of_pairs_is_shuffled():
@@ -134,7 +136,7 @@ def test_each_word_names_a_part_of_its_own_image():
 def test_the_same_patches_are_hidden_whatever_else_is_seen():
     given = multimae_cross_modal.Given(count=2, seed=0)
     real = torch.ones(3, 8, dtype=torch.bool)
-    alone, both = (given.draw({m: real for m in names}, generator=torch.Generator()) for names in ("b", "ab"))
+    alone, both = (given.draw(dict.fromkeys(names, real), generator=torch.Generator()) for names in ("b", "ab"))
     assert torch.equal(alone["b"].hidden, both["b"].hidden)
     assert alone["b"].visible.sum(1).tolist() == [2, 2, 2]
     assert both["a"].visible.all()
@@ -155,7 +157,9 @@ def test_snapshots_are_taken_of_the_model_at_that_step():
     node = xbm_drift.model(design)
     fitted, _ = trained(node, xbm_drift.terms(), rows(known), seed=0, steps=4, batch_size=16, callbacks=[taken])
     for step, model in ((0, build_model(node, 0)), (4, fitted)):
-        torch.testing.assert_close(taken.at[step], torch.as_tensor(xbm_drift.vectors(model, asked, ["image"]).vectors["image"]))
+        torch.testing.assert_close(
+            taken.at[step], torch.as_tensor(xbm_drift.vectors(model, asked, ["image"]).vectors["image"])
+        )
 
 
 def test_agreement_counts_the_digits_of_the_worst_difference():
