@@ -14,7 +14,8 @@ from torch import Tensor
 from benchmarks.objectives.towers import Node, generator, node, rows, towers, trained, vectors
 from benchmarks.result import Comparison, Options, Result, per_seed
 
-CWCL, PLAIN = "CWCL", "InfoNCE"
+CWCL, TURNED, PLAIN = "CWCL, image to text", "CWCL, text to image", "InfoNCE"
+ARMS = (CWCL, TURNED, PLAIN)
 METRIC = "zero-shot accuracy"
 
 
@@ -33,6 +34,7 @@ class Design:
     steps: int = 150
     batch_size: int = 128
     lr: float = 3e-3
+    soft_scale: float = 1.0
 
 
 def run(options: Options, design: Design | None = None) -> Result:
@@ -46,8 +48,8 @@ def run(options: Options, design: Design | None = None) -> Result:
         rule=f"share of held-out images whose class has the nearest template caption (chance {1 / design.classes:.2f})",
         seeds=options.seeds,
         values=per_seed([one_seed(seed, design) for seed in options.seeds]),
-        config={"design": asdict(design), "model": model(design), "objectives": {a: terms(a) for a in (CWCL, PLAIN)}},
-        comparisons=(Comparison(METRIC, CWCL, PLAIN),),
+        config={"design": asdict(design), "model": model(design), "objectives": {a: terms(a, design) for a in ARMS}},
+        comparisons=(Comparison(METRIC, CWCL, PLAIN), Comparison(METRIC, TURNED, PLAIN)),
         notes=("Weights in the direction image to text, InfoNCE in the other; vectors are centred for the weights.",),
     )
 
@@ -71,9 +73,9 @@ def one_seed(seed: int, design: Design) -> dict[str, dict[str, float]]:
     asked = torch.randint(0, design.classes, (design.test_rows,), generator=draw)
     pictures = images(asked)
     found = {}
-    for arm in (CWCL, PLAIN):
+    for arm in ARMS:
         fitted, _ = trained(
-            model(design), terms(arm), known, seed=seed, steps=design.steps, batch_size=design.batch_size, lr=design.lr
+            model(design), terms(arm, design), known, seed=seed, steps=design.steps, batch_size=design.batch_size, lr=design.lr
         )
         image = torch.as_tensor(vectors(fitted, rows({"image": pictures}), ["image"]).vectors["image"])
         text = torch.as_tensor(vectors(fitted, rows({"text": words}), ["text"]).vectors["text"])
@@ -87,12 +89,13 @@ def model(design: Design) -> Node:
     return towers(sizes, dim=design.features, widths=[64], frozen=["image"])
 
 
-def terms(arm: str) -> list[Node]:
+def terms(arm: str, design: Design) -> list[Node]:
     scale = node("LogScale", init=10.0)
     if arm == PLAIN:
         return [node("Pair", rows="image", keys="text", scale=scale, directions=[1, 1])]
-    weights = node("IntraModal", view="image", centre=True)
+    weighted, plain = ([1, 0], [0, 1]) if arm == CWCL else ([0, 1], [1, 0])
+    weights, soft = node("IntraModal", view="image", centre=True), node("LogScale", init=design.soft_scale, minimum=0.1)
     return [
-        node("Pair", rows="image", keys="text", scale=scale, directions=[1, 0], target=weights),
-        node("Pair", rows="image", keys="text", scale=scale, directions=[0, 1]),
+        node("Pair", rows="image", keys="text", scale=soft, directions=weighted, target=weights),
+        node("Pair", rows="image", keys="text", scale=scale, directions=plain),
     ]

@@ -29,7 +29,7 @@ class Design:
     train_rows: int = 2000
     test_rows: int = 1000
     features: int = 24
-    spread: float = 1.0
+    spread: float = 1.6
     hidden: int = 64
     dim: int = 16
     weight: float = 0.25

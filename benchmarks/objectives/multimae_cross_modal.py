@@ -31,17 +31,17 @@ class Design:
 
     train_rows: int = 2000
     test_rows: int = 256
-    size: int = 16
-    patch: int = 4
-    coarse: int = 6
+    size: int = 8
+    patch: int = 2
+    coarse: int = 4
     visible: int = 8
     shown: int = 4
-    width: int = 64
-    depth: int = 2
+    width: int = 32
+    depth: int = 1
     heads: int = 4
-    steps: int = 500
+    steps: int = 400
     batch_size: int = 64
-    lr: float = 2e-3
+    lr: float = 5e-3
 
     @property
     def patches(self) -> int:

@@ -26,8 +26,8 @@ PROMPT = 3  # words before the one that names the class
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """scenes: backgrounds that no caption names, `background` times as strong as the class. gap: length of a vector
-    that all images share. inversion: steps of the optimisation, as published."""
+    """scenes: backgrounds that no caption names, `background` times as strong as the class. inversion: steps of the optimisation, as published. width: of the text tower,
+    below `dim`: what texts can say is a part of the shared space."""
 
     classes: int = 30
     scenes: int = 30
@@ -38,8 +38,8 @@ class Design:
     background: float = 1.0
     noise: float = 0.5
     dim: int = 32
-    width: int = 32
-    steps: int = 300
+    width: int = 16
+    steps: int = 200
     batch_size: int = 64
     lr: float = 2e-3
     inversion: int = 150
@@ -106,10 +106,10 @@ def inversion(fitted: DualEncoder, design: Design) -> TextInversion:
 
 def model(design: Design) -> Node:
     encoders = {
-        "image": node("core.encoders.VectorMLP", features=design.features, widths=[64, 64]),
+        "image": node("core.encoders.VectorMLP", features=design.features),
         "text": node(
             "core.encoders.TextTransformer", vocab_size=PROMPT + design.classes, max_length=PROMPT + 1,
-            width=design.width, depth=2, heads=4, embedding_std=0.3,
+            width=design.width, depth=2, heads=2, embedding_std=0.3,
         ),
     }  # fmt: skip
     return node("core.models.DualEncoder", encoders=encoders, modalities={m: m for m in encoders}, dim=design.dim)

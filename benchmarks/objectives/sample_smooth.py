@@ -25,21 +25,21 @@ RECALL, AUC = "text to image R@1", "AUC of the posterior"
 @dataclass(frozen=True, slots=True)
 class Design:
     """wrong: share of pairs whose texts are shuffled among them. noise: of a vector about the image of its latent.
-    strength: lambda, largest share of a target that is spread. hidden: of the towers, enough to learn by heart."""
+    strength: lambda, largest share of a target that is spread. hidden: of the towers."""
 
-    train_rows: int = 1000
+    train_rows: int = 2000
     test_rows: int = 500
     wrong: float = 0.4
     features: int = 32
     latent: int = 12
     noise: float = 0.2
-    hidden: int = 256
+    hidden: int = 128
     dim: int = 24
-    steps: int = 600
+    steps: int = 400
     batch_size: int = 100
-    lr: float = 3e-3
+    lr: float = 2e-3
     strength: float = 0.9
-    warmup_epochs: int = 5
+    warmup_epochs: int = 4
 
 
 def run(options: Options, design: Design | None = None) -> Result:
@@ -101,7 +101,7 @@ def shuffled(design: Design, seed: int) -> tuple[Tensor, Tensor]:
 
 def model(design: Design) -> Node:
     sizes = dict.fromkeys(("image", "text"), design.features)
-    return towers(sizes, dim=design.dim, widths=[design.hidden, design.hidden])
+    return towers(sizes, dim=design.dim, widths=[design.hidden])
 
 
 def terms(arm: str, design: Design) -> list[Node]:

@@ -31,13 +31,14 @@ class Design:
     features: int = 32
     latent: int = 12
     noise: float = 0.2
-    offset: float = 1.0
+    offset: float = 0.5
     dim: int = 16
-    steps: int = 600
+    steps: int = 400
     batch_size: int = 64
     small_batch: int = 16
-    decay: float = 0.95
-    lr: float = 3e-3
+    decay: float = 0.9
+    lr: float = 1e-2
+    temperature: float = 0.07
 
 
 def run(options: Options, design: Design | None = None) -> Result:
@@ -48,10 +49,10 @@ def run(options: Options, design: Design | None = None) -> Result:
         source="SLAP (Guinot et al. 2025)",
         data="noisy images of one latent in two modalities, each with a common part of its own",
         simulated=True,
-        rule=f"{GAP}: distance of the mean unit vectors; {SEPARABLE}: held-out accuracy of a linear classifier (ideal 0.5)",
+        rule=f"{GAP}: distance of mean unit vectors; {SEPARABLE}: held-out accuracy of a linear classifier (ideal 0.5)",
         seeds=options.seeds,
         values=per_seed([one_seed(seed, design) for seed in options.seeds]),
-        config={"design": asdict(design), "model": model(design), "objectives": {a: terms(a) for a in (SLAP, PLAIN)}},
+        config={"design": asdict(design), "model": model(design), "objectives": {a: terms(a, design) for a in (SLAP, PLAIN)}},
         comparisons=(
             Comparison(GAP, SLAP, PLAIN, "lower"),
             Comparison(SEPARABLE, SLAP, PLAIN, "lower"),
@@ -73,7 +74,7 @@ def one_seed(seed: int, design: Design) -> dict[str, dict[str, float]]:
     for arm, size in ((SLAP, design.batch_size), (PLAIN, design.batch_size), (SMALL, design.small_batch)):
         teachers = {} if arm == PLAIN else {"ema": node("MomentumTeacher", decay=design.decay)}
         fitted, _ = trained(
-            model(design), terms(arm), rows(known), seed=seed, steps=design.steps, batch_size=size, lr=design.lr,
+            model(design), terms(arm, design), rows(known), seed=seed, steps=design.steps, batch_size=size, lr=design.lr,
             teachers=teachers,
         )  # fmt: skip
         at = vectors(fitted, rows(held_out), ["image", "text"]).vectors
@@ -94,9 +95,9 @@ def model(design: Design) -> Node:
     return towers({"image": design.features, "text": design.features}, dim=design.dim, heads=heads)
 
 
-def terms(arm: str) -> list[Node]:
+def terms(arm: str, design: Design) -> list[Node]:
     if arm == PLAIN:
-        return [node("Pair", rows="image", keys="text")]
+        return [node("Pair", rows="image", keys="text", scale=node("FixedScale", temperature=design.temperature))]
     online = {m: node("Head", modality=m, head=m, of_embedding=True) for m in ("image", "text")}
     teacher = {m: node("FromTeacher", teacher="ema", view=node("Embedding", modality=m)) for m in ("image", "text")}
     pairs = [("image", "text"), ("text", "image"), ("image", "image"), ("text", "text")]

@@ -27,7 +27,7 @@ from core.training.setup import build_model
 TILED, GATHERED, RING = "tiles", "two processes, gathered", "two processes, ring"
 KEYS = {GATHERED: "GatheredKeys", RING: "RingKeys"}
 DTYPES = {"fp64": torch.float64, "fp32": torch.float32}
-SCALE, BIAS, MARGIN, EPS = 10.0, -5.0, 0.2, 1e-8
+SCALE, BIAS, EPS = 8.0, -5.0, 1e-8  # scale and bias are exact in float32, in which they are stored
 LEAST = 6.0
 MOST = 16.0  # digits of an exact agreement
 
@@ -122,7 +122,7 @@ def divergences() -> dict[str, Node]:
     """Name -> arguments of a Pair."""
     sides = {"rows": "image", "keys": "text"}
     sharp, shared = node("FixedScale", temperature=1 / SCALE), node("Equality", key="content")
-    biased = node("LogScale", init=SCALE, bias=BIAS)
+    biased = node("Temperature", init=1 / SCALE, bias=BIAS)
     return {
         "InfoNCE": {**sides, "scale": sharp, "directions": [0.5, 0.5]},
         "multi-positive": {**sides, "scale": sharp, "target": shared, "directions": [0.75, 0.25]},
