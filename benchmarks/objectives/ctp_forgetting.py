@@ -50,7 +50,7 @@ def run(options: Options, design: Design | None = None) -> Result:
         name="ctp_forgetting",
         claim=(__doc__ or "").split("\n")[0],
         source="CTP (Zhu et al. 2023), its terms without text modelling",
-        data=f"{design.tasks} clusters of pairs; the maps from latent to image and to text are half shared by all tasks, half of one task",
+        data=f"{design.tasks} clusters of pairs; maps from a latent to image and text, in part shared by all tasks",
         simulated=True,
         rule="text to image R@1 among a task's held-out rows, after the last task; forgetting: mean drop from the best",
         seeds=options.seeds,
@@ -107,7 +107,10 @@ def recall(fitted: DualEncoder, held_out: dict[str, Tensor]) -> float:
 def sample(design: Design, seed: int, task: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Vectors by modality of known and of held-out rows of one task."""
     maps = {m: torch.zeros(design.latent, design.features) for m in ("image", "text")}
-    for share, draw in (((1 - design.own) ** 0.5, generator(seed, design.tasks)), (design.own**0.5, generator(seed, task))):
+    for share, draw in (
+        ((1 - design.own) ** 0.5, generator(seed, design.tasks)),
+        (design.own**0.5, generator(seed, task)),
+    ):
         for m in maps:
             maps[m] = maps[m] + share * torch.randn(maps[m].shape, generator=draw) / design.latent**0.5
     centres = {m: design.centre * torch.randn(design.features, generator=draw) for m in maps}

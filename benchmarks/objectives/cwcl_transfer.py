@@ -22,16 +22,17 @@ METRIC = "zero-shot accuracy"
 @dataclass(frozen=True, slots=True)
 class Design:
     """spread: of frozen image vectors about their class centre. noise: of caption vectors about theirs. wrong: share of
-    captions that were given to an image of another class."""
+    captions that were given to a random image. soft_scale: where the learned scale of the weighted direction
+    begins; the weights differ little, and at the 10 of the other direction they would hold all cosines together."""
 
-    classes: int = 20
-    train_rows: int = 2000
+    classes: int = 10
+    train_rows: int = 300
     test_rows: int = 1000
     features: int = 32
-    spread: float = 0.6
-    noise: float = 1.5
-    wrong: float = 0.3
-    steps: int = 150
+    spread: float = 1.0
+    noise: float = 2.5
+    wrong: float = 0.4
+    steps: int = 200
     batch_size: int = 128
     lr: float = 3e-3
     soft_scale: float = 1.0
@@ -43,14 +44,20 @@ def run(options: Options, design: Design | None = None) -> Result:
         name="cwcl_transfer",
         claim=(__doc__ or "").split("\n")[0],
         source="CWCL (Srinivasa et al. 2023)",
-        data="clustered frozen vectors and captions that are noisy images of the class, part of them of a wrong class",
+        data="clustered frozen vectors and captions that are noisy images of the class, part of them of a random class",
         simulated=True,
         rule=f"share of held-out images whose class has the nearest template caption (chance {1 / design.classes:.2f})",
         seeds=options.seeds,
         values=per_seed([one_seed(seed, design) for seed in options.seeds]),
         config={"design": asdict(design), "model": model(design), "objectives": {a: terms(a, design) for a in ARMS}},
         comparisons=(Comparison(METRIC, CWCL, PLAIN), Comparison(METRIC, TURNED, PLAIN)),
-        notes=("Weights in the direction image to text, InfoNCE in the other; vectors are centred for the weights.",),
+        notes=(
+            "Which direction carries the weights is not known for sure: both are measured, the other one is InfoNCE. "
+            "Vectors are centred for the weights. Tried on a seed that is not reported: with the scale of the weighted "
+            "direction beginning at 10, CWCL lost by 0.07 with 20 classes and by 0.17 with 10; from 1, with 4 classes "
+            "and 100 rows, by 0.01 to 0.02. Weights (1 + cos) / 2 give a class of ten some 15% of the target, where a "
+            "uniform one gives it 10%.",
+        ),
     )
 
 
@@ -75,7 +82,13 @@ def one_seed(seed: int, design: Design) -> dict[str, dict[str, float]]:
     found = {}
     for arm in ARMS:
         fitted, _ = trained(
-            model(design), terms(arm, design), known, seed=seed, steps=design.steps, batch_size=design.batch_size, lr=design.lr
+            model(design),
+            terms(arm, design),
+            known,
+            seed=seed,
+            steps=design.steps,
+            batch_size=design.batch_size,
+            lr=design.lr,
         )
         image = torch.as_tensor(vectors(fitted, rows({"image": pictures}), ["image"]).vectors["image"])
         text = torch.as_tensor(vectors(fitted, rows({"text": words}), ["text"]).vectors["text"])

@@ -29,8 +29,8 @@ METRIC, REPULSION = "text to image mAP", "cosine to another sample of the identi
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """occasion: width of what image and text of one sample share beyond the identity (a pose, a place), as strong as the
-    identity. noise: of each vector, per feature."""
+    """occasion: width of what image and text of one sample share beyond the identity (a pose, a place), each of its
+    directions as strong as one of the identity. noise: of each vector, per feature."""
 
     identities: int = 150
     test_identities: int = 150

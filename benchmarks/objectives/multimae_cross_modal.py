@@ -39,7 +39,7 @@ class Design:
     width: int = 32
     depth: int = 1
     heads: int = 4
-    steps: int = 400
+    steps: int = 250
     batch_size: int = 64
     lr: float = 5e-3
 

@@ -26,8 +26,8 @@ PROMPT = 3  # words before the one that names the class
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """scenes: backgrounds that no caption names, `background` times as strong as the class. inversion: steps of the optimisation, as published. width: of the text tower,
-    below `dim`: what texts can say is a part of the shared space."""
+    """scenes: backgrounds that no caption names, `background` times as strong as the class. width: of the text tower, below
+    `dim`: what texts can say is a part of the shared space. inversion: steps of the optimisation, as published."""
 
     classes: int = 30
     scenes: int = 30
@@ -37,7 +37,7 @@ class Design:
     features: int = 48
     background: float = 1.0
     noise: float = 0.5
-    dim: int = 32
+    dim: int = 64
     width: int = 16
     steps: int = 200
     batch_size: int = 64

@@ -24,7 +24,7 @@ GAP, SEPARABLE, RECALL = "modality gap", "linear separability", "text to image R
 @dataclass(frozen=True, slots=True)
 class Design:
     """offset: length of what a modality's vectors have in common, per feature. decay: of the momentum teacher, less
-    than the published 0.995 of long runs."""
+    than the published 0.995 of long runs. temperature: of InfoNCE, where learned ones of CLIP end."""
 
     train_rows: int = 2000
     test_rows: int = 500
@@ -52,7 +52,11 @@ def run(options: Options, design: Design | None = None) -> Result:
         rule=f"{GAP}: distance of mean unit vectors; {SEPARABLE}: held-out accuracy of a linear classifier (ideal 0.5)",
         seeds=options.seeds,
         values=per_seed([one_seed(seed, design) for seed in options.seeds]),
-        config={"design": asdict(design), "model": model(design), "objectives": {a: terms(a, design) for a in (SLAP, PLAIN)}},
+        config={
+            "design": asdict(design),
+            "model": model(design),
+            "objectives": {a: terms(a, design) for a in (SLAP, PLAIN)},
+        },
         comparisons=(
             Comparison(GAP, SLAP, PLAIN, "lower"),
             Comparison(SEPARABLE, SLAP, PLAIN, "lower"),
@@ -74,8 +78,8 @@ def one_seed(seed: int, design: Design) -> dict[str, dict[str, float]]:
     for arm, size in ((SLAP, design.batch_size), (PLAIN, design.batch_size), (SMALL, design.small_batch)):
         teachers = {} if arm == PLAIN else {"ema": node("MomentumTeacher", decay=design.decay)}
         fitted, _ = trained(
-            model(design), terms(arm, design), rows(known), seed=seed, steps=design.steps, batch_size=size, lr=design.lr,
-            teachers=teachers,
+            model(design), terms(arm, design), rows(known), seed=seed, steps=design.steps, batch_size=size,
+            lr=design.lr, teachers=teachers,
         )  # fmt: skip
         at = vectors(fitted, rows(held_out), ["image", "text"]).vectors
         image, text = torch.as_tensor(at["image"]), torch.as_tensor(at["text"])

@@ -37,7 +37,7 @@ class Design:
     dim: int = 24
     interval: int = 100
     warm_up: int = 200
-    steps: int = 800
+    steps: int = 600
     batch_size: int = 64
     lr: float = 1e-3
 
