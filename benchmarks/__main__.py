@@ -126,6 +126,7 @@ def _parser(suite: Suite) -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="CPU threads of the entries that are not long (default: 1)"
     )
+    parser.set_defaults(run=None)
     if suite.long:
         parser.add_argument("--run", type=Path, metavar="RUN_DIR", help="a finished pretraining run to start from")
         parser.usage = "%(prog)s [options] [--setting VALUE ...: handed to the command that a long entry drives]"

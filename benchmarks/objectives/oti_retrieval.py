@@ -26,8 +26,9 @@ PROMPT = 3  # words before the one that names the class
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """scenes: backgrounds that no caption names, `background` times as strong as the class. width: of the text tower, below
-    `dim`: what texts can say is a part of the shared space. inversion: steps of the optimisation, as published."""
+    """scenes: backgrounds that no caption names, `background` times as strong as the class. width: of the text tower,
+    below `dim`: what texts can say is a part of the shared space. inversion: steps of the optimisation, as
+    published."""
 
     classes: int = 30
     scenes: int = 30
