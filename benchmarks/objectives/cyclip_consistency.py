@@ -14,6 +14,7 @@ from torch import Tensor
 
 from benchmarks.objectives.towers import Node, generator, node, rows, towers, trained, vectors
 from benchmarks.result import Comparison, Options, Result, per_seed
+from core.models.dual_encoder import DualEncoder
 
 CYCLIC, PLAIN = "CyCLIP", "InfoNCE"
 AGREE, ZERO_SHOT, NEIGHBOURS = "agreement", "zero-shot accuracy", "nearest-image accuracy"
@@ -78,18 +79,23 @@ def one_seed(seed: int, design: Design) -> dict[str, dict[str, float]]:
             model(design), terms(arm, design), data, seed=seed, steps=design.steps, batch_size=design.batch_size,
             lr=design.lr,
         )  # fmt: skip
-
-        def unit(modality: str, x: Tensor, fitted=fitted) -> Tensor:  # type: ignore[no-untyped-def]
-            return torch.as_tensor(vectors(fitted, rows({modality: x}), [modality]).vectors[modality])
-
-        texts = unit("text", wording.flatten(0, 1)).unflatten(0, wording.shape[:2])
-        by_text = (unit("image", asked) @ F.normalize(texts.mean(1), dim=1).T).argmax(1)
-        near = (unit("image", asked) @ unit("image", known).T).topk(min(design.neighbours, len(known)), dim=1).indices
+        texts = unit(fitted, "text", wording.flatten(0, 1)).unflatten(0, wording.shape[:2])
+        by_text = (unit(fitted, "image", asked) @ F.normalize(texts.mean(1), dim=1).T).argmax(1)
+        near = (
+            (unit(fitted, "image", asked) @ unit(fitted, "image", known).T)
+            .topk(min(design.neighbours, len(known)), dim=1)
+            .indices
+        )
         by_image = F.one_hot(label[near], design.classes).sum(1).argmax(1)
         found[arm] = {
             AGREE: share(by_text == by_image), ZERO_SHOT: share(by_text == truth), NEIGHBOURS: share(by_image == truth)
         }  # fmt: skip
     return found
+
+
+def unit(fitted: DualEncoder, modality: str, x_NF: Tensor) -> Tensor:
+    """(N, E) vectors in the shared space."""
+    return torch.as_tensor(vectors(fitted, rows({modality: x_NF}), [modality]).vectors[modality])
 
 
 def share(right: Tensor) -> float:

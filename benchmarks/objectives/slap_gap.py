@@ -38,7 +38,7 @@ class Design:
     small_batch: int = 16
     decay: float = 0.9
     lr: float = 1e-2
-    temperature: float = 0.07
+    temperature: float = 0.01
 
 
 def run(options: Options, design: Design | None = None) -> Result:
@@ -93,9 +93,7 @@ def one_seed(seed: int, design: Design) -> dict[str, dict[str, float]]:
 
 
 def model(design: Design) -> Node:
-    heads = {
-        m: node("core.models.MLPProjection", width=design.dim, dim=design.dim, hidden=128) for m in ("image", "text")
-    }
+    heads = {m: node("core.models.LinearProjection", width=design.dim, dim=design.dim) for m in ("image", "text")}
     return towers({"image": design.features, "text": design.features}, dim=design.dim, heads=heads)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import __main__ as command
 from benchmarks import output
 from benchmarks.objectives import (
     ENTRIES,
@@ -171,3 +172,9 @@ def test_agreement_counts_the_digits_of_the_worst_difference():
 
 def test_weights_of_the_frozen_modality_are_in_one_direction_only():
     assert [t["init_args"]["directions"] for t in cwcl_transfer.terms(cwcl_transfer.CWCL)] == [[1, 0], [0, 1]]
+
+
+def test_a_suite_without_long_entries_runs_from_the_command_line(tmp_path, capsys):
+    assert command.main(["objectives", "--only", "hubs", "--seeds", "0", "--out", str(tmp_path)]) == 0
+    assert "hubs: 1 seeds" in capsys.readouterr().out
+    assert json.loads((tmp_path / "results.json").read_text())["entries"]["hubs"]["seeds"] == [0]
