@@ -38,6 +38,7 @@ class Design:
     small_batch: int = 16
     decay: float = 0.9
     lr: float = 1e-2
+    weight_decay: float = 0.5
     temperature: float = 0.01
 
 
@@ -79,7 +80,7 @@ def one_seed(seed: int, design: Design) -> dict[str, dict[str, float]]:
         teachers = {} if arm == PLAIN else {"ema": node("MomentumTeacher", decay=design.decay)}
         fitted, _ = trained(
             model(design), terms(arm, design), rows(known), seed=seed, steps=design.steps, batch_size=size,
-            lr=design.lr, teachers=teachers,
+            lr=design.lr, teachers=teachers, weight_decay=design.weight_decay,
         )  # fmt: skip
         at = vectors(fitted, rows(held_out), ["image", "text"]).vectors
         image, text = torch.as_tensor(at["image"]), torch.as_tensor(at["text"])
@@ -93,7 +94,9 @@ def one_seed(seed: int, design: Design) -> dict[str, dict[str, float]]:
 
 
 def model(design: Design) -> Node:
-    heads = {m: node("core.models.LinearProjection", width=design.dim, dim=design.dim) for m in ("image", "text")}
+    heads = {
+        m: node("core.models.MLPProjection", width=design.dim, dim=design.dim, hidden=128) for m in ("image", "text")
+    }
     return towers({"image": design.features, "text": design.features}, dim=design.dim, heads=heads)
 
 

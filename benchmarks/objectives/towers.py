@@ -77,6 +77,7 @@ def trained(
     teachers: Mapping[str, Node] | None = None,
     start: DualEncoder | None = None,
     schedule: Schedule = "cosine",
+    weight_decay: float = 0.0,
     callbacks: Sequence[L.Callback] = (),
 ) -> tuple[DualEncoder, Objective]:
     """The model after `steps`, with what it was trained by. start: a model that a copy of goes on, in place of a fresh
@@ -84,7 +85,7 @@ def trained(
     built = build_model(model, seed) if start is None else copy.deepcopy(start)
     objective = build_objective(list(terms), seed, dict(teachers or {}))
     warmup = 0.0 if schedule == "constant" else 0.1
-    optim = OptimSettings(lr=lr, weight_decay=0.0, schedule=schedule, warmup=warmup)
+    optim = OptimSettings(lr=lr, weight_decay=weight_decay, schedule=schedule, warmup=warmup)
     train(built, objective, data, steps=steps, batch_size=batch_size, optim=optim, seed=seed, callbacks=callbacks)
     return built.eval(), objective
 

@@ -170,8 +170,11 @@ def test_agreement_counts_the_digits_of_the_worst_difference():
     assert tiled_is_dense.agreement(want, want) == tiled_is_dense.MOST
 
 
-def test_weights_of_the_frozen_modality_are_in_one_direction_only():
-    assert [t["init_args"]["directions"] for t in cwcl_transfer.terms(cwcl_transfer.CWCL)] == [[1, 0], [0, 1]]
+@pytest.mark.parametrize(("arm", "weighted"), [(cwcl_transfer.CWCL, [1, 0]), (cwcl_transfer.TURNED, [0, 1])])
+def test_weights_of_the_frozen_modality_are_in_one_direction_only(arm, weighted):
+    soft, plain = (term["init_args"] for term in cwcl_transfer.terms(arm, cwcl_transfer.Design()))
+    assert (soft["directions"], plain["directions"]) == (weighted, weighted[::-1])
+    assert "target" not in plain
 
 
 def test_a_suite_without_long_entries_runs_from_the_command_line(tmp_path, capsys):
