@@ -106,6 +106,7 @@ def train(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
         warnings.filterwarnings("ignore", message=".*isinstance.treespec.*")
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")  # teachers, on purpose
         L.Trainer(
             accelerator="cpu",
             devices=1,

@@ -106,7 +106,8 @@ def error_of_b(fitted: DualEncoder, objective: Objective, data: Rows, design: De
     assert isinstance(term, MultiModalMasked)
     term.budget = Given(count=design.shown, seed=seed)  # type: ignore[assignment]
     batch = data.batch(range(len(data)))
-    return float(term(Step(model=fitted, batch=batch, index=0, generator=generator(seed)))["b"])
+    step = Step(model=fitted, batch=batch, index=0, generator=generator(seed))  # type: ignore[arg-type]
+    return float(term(step)["b"])
 
 
 def sample(design: Design, seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
