@@ -62,7 +62,7 @@ def run(options: Options, design: Design | None = None) -> Result:
         notes=(
             "Third arm: the query's own caption as the query, which inversion does not know. Tried on a seed that is "
             "not reported: with a shared space of 32 in place of 64, of which texts span 16 or all, OTI gains 0.00 to "
-            "0.03; with little background and more noise of no kind, it loses 0.09.",
+            "0.03; with half the background and twice the noise, it loses 0.09.",
         ),
     )
 
