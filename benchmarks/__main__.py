@@ -50,7 +50,7 @@ def listing(known: dict[str, Suite]) -> str:
 
 
 def run_scripts(suite: Suite, rest: list[str]) -> int:
-    """Run every script of a suite, or that of `--suite NAME`, with the same arguments, each in a process of its own."""
+    """Run every script of a suite with the same arguments, each in its own process; with `--suite NAME` that one."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--suite", metavar="NAME")
     asked, rest = parser.parse_known_args(rest)
@@ -126,6 +126,7 @@ def _parser(suite: Suite) -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="CPU threads of the entries that are not long (default: 1)"
     )
+    parser.set_defaults(run=None)
     if suite.long:
         parser.add_argument("--run", type=Path, metavar="RUN_DIR", help="a finished pretraining run to start from")
         parser.usage = "%(prog)s [options] [--setting VALUE ...: handed to the command that a long entry drives]"

@@ -88,6 +88,7 @@ def train(
     batch_size: int,
     optim: OptimSettings,
     seed: int,
+    callbacks: Sequence[L.Callback] = (),
 ) -> None:
     """Train in place with the training module of every run; global random state is left as it was."""
 
@@ -105,11 +106,13 @@ def train(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
         warnings.filterwarnings("ignore", message=".*isinstance.treespec.*")
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")  # teachers, on purpose
         L.Trainer(
             accelerator="cpu",
             devices=1,
             max_steps=steps,
             max_epochs=-1,
+            callbacks=list(callbacks),
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from benchmarks.objectives.towers import generator
 from benchmarks.result import Comparison, Options, Result, per_seed
+from benchmarks.verdict import Better
 from core.evaluation.alignment.hubness import hubness_of
 from core.evaluation.retrieval import retrieval_of
 from core.evaluation.scores import given_scores
@@ -21,6 +22,7 @@ from core.retrieval import InvGC, QBNorm
 
 PLAIN, QB, GC, NONE = "cosine", "QB-norm", "InvGC", "InvGC, r = 0"
 RECALL, SKEW = "R@1", "skewness of the 10-occurrence"
+DIRECTIONS: tuple[tuple[str, Better], ...] = ((RECALL, "higher"), (SKEW, "lower"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,7 @@ def run(options: Options, design: Design | None = None) -> Result:
         seeds=options.seeds,
         values=per_seed([one_seed(seed, design) for seed in options.seeds]),
         config={"design": asdict(design)},
-        comparisons=tuple(
-            Comparison(metric, arm, PLAIN, better)
-            for arm in (QB, GC)
-            for metric, better in ((RECALL, "higher"), (SKEW, "lower"))
-        ),
+        comparisons=tuple(Comparison(metric, arm, PLAIN, better) for arm in (QB, GC) for metric, better in DIRECTIONS),
         notes=("InvGC with r = 0 must give the figures of the cosine exactly; it is listed as an arm of its own.",),
     )
 

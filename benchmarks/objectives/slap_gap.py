@@ -1,7 +1,8 @@
 """Regression on a momentum copy (SLAP, BYOL) leaves a smaller gap between modalities than InfoNCE, at any batch size.
 
-Two linear towers over vectors of one latent. InfoNCE needs negatives, which hold the modalities apart; the regression has
-none, so that its loss of a sample does not depend on the batch.
+Linear towers over vectors of one latent. The raw vectors of a modality have a part in common, so that each modality
+begins in a cone of its own, as those of deep encoders do (Liang et al. 2022). InfoNCE compares pairs only with other
+pairs and can leave the cones where they are; the regression pulls a pair together whatever else is in the batch.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from benchmarks.objectives.identities import sample
-from benchmarks.objectives.towers import Node, node, rows, towers, trained, vectors
+from benchmarks.objectives.latents import latent_pairs
+from benchmarks.objectives.towers import Node, generator, node, rows, towers, trained, vectors
 from benchmarks.result import Comparison, Options, Result, per_seed
 from core.evaluation import retrieval_scores
 from core.evaluation.alignment import linear_separability, modality_gap
@@ -22,19 +23,23 @@ GAP, SEPARABLE, RECALL = "modality gap", "linear separability", "text to image R
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """Every row is an identity of its own (samples: 1)."""
+    """offset: length of what a modality's vectors have in common, per feature. decay: of the momentum teacher, less
+    than the published 0.995 of long runs. temperature: of InfoNCE, where learned ones of CLIP end."""
 
-    identities: int = 2000
-    test_identities: int = 500
-    samples: int = 1
+    train_rows: int = 2000
+    test_rows: int = 500
     features: int = 32
     latent: int = 12
-    noise: float = 0.3
+    noise: float = 0.2
+    offset: float = 0.5
     dim: int = 16
     steps: int = 400
     batch_size: int = 64
     small_batch: int = 16
-    lr: float = 3e-3
+    decay: float = 0.9
+    lr: float = 1e-2
+    weight_decay: float = 0.5
+    temperature: float = 0.01
 
 
 def run(options: Options, design: Design | None = None) -> Result:
@@ -43,29 +48,45 @@ def run(options: Options, design: Design | None = None) -> Result:
         name="slap_gap",
         claim=(__doc__ or "").split("\n")[0],
         source="SLAP (Guinot et al. 2025)",
-        data="linear images of one latent in two modalities, with noise",
+        data="noisy images of one latent in two modalities, each with a common part of its own",
         simulated=True,
-        rule=f"{GAP}: distance of the mean unit vectors; {SEPARABLE}: held-out accuracy of telling them apart (ideal 0.5)",
+        rule=f"{GAP}: distance of mean unit vectors; {SEPARABLE}: held-out accuracy of a linear classifier (ideal 0.5)",
         seeds=options.seeds,
         values=per_seed([one_seed(seed, design) for seed in options.seeds]),
-        config={"design": asdict(design), "model": model(design), "objectives": {a: terms(a) for a in (SLAP, PLAIN)}},
+        config={
+            "design": asdict(design),
+            "model": model(design),
+            "objectives": {a: terms(a, design) for a in (SLAP, PLAIN)},
+        },
         comparisons=(
             Comparison(GAP, SLAP, PLAIN, "lower"),
             Comparison(SEPARABLE, SLAP, PLAIN, "lower"),
             Comparison(GAP, SMALL, PLAIN, "lower"),
         ),
-        notes=("Retrieval is shown beside the gap: a smaller gap is worth nothing if the vectors say nothing.",),
+        notes=(
+            "Retrieval is shown beside the gap: a smaller gap is worth nothing if the vectors say nothing. Tried on a "
+            "seed that is not reported, and never with a smaller gap than InfoNCE: temperatures of 0.07 and 0.01, "
+            "common parts of 0 to 2, momentum 0.9 to 0.99, a linear predictor, no weight decay, 1200 steps. The "
+            "regression has learned little by then (R@10 of 0.03 to 0.33, where InfoNCE has 1), and a linear tower can "
+            "take the common part away under either objective.",
+        ),
     )
 
 
 def one_seed(seed: int, design: Design) -> dict[str, dict[str, float]]:
-    (known, _), (held_out, _) = sample(design, seed)  # type: ignore[arg-type]
+    sets = latent_pairs(
+        (design.train_rows, design.test_rows), seed=seed, latent=design.latent, features=design.features,
+        noise=design.noise,
+    )  # fmt: skip
+    draw = generator(seed, 1)
+    common = {m: design.offset * torch.randn(design.features, generator=draw) for m in ("image", "text")}
+    known, held_out = ({m: x + common[m] for m, x in one.items()} for one in sets)
     found = {}
     for arm, size in ((SLAP, design.batch_size), (PLAIN, design.batch_size), (SMALL, design.small_batch)):
-        teachers = {} if arm == PLAIN else {"ema": node("MomentumTeacher", decay=0.99)}
+        teachers = {} if arm == PLAIN else {"ema": node("MomentumTeacher", decay=design.decay)}
         fitted, _ = trained(
-            model(design), terms(arm), rows(known), seed=seed, steps=design.steps, batch_size=size, lr=design.lr,
-            teachers=teachers,
+            model(design), terms(arm, design), rows(known), seed=seed, steps=design.steps, batch_size=size,
+            lr=design.lr, teachers=teachers, weight_decay=design.weight_decay,
         )  # fmt: skip
         at = vectors(fitted, rows(held_out), ["image", "text"]).vectors
         image, text = torch.as_tensor(at["image"]), torch.as_tensor(at["text"])
@@ -85,10 +106,10 @@ def model(design: Design) -> Node:
     return towers({"image": design.features, "text": design.features}, dim=design.dim, heads=heads)
 
 
-def terms(arm: str) -> list[Node]:
+def terms(arm: str, design: Design) -> list[Node]:
     if arm == PLAIN:
-        return [node("Pair", rows="image", keys="text")]
+        return [node("Pair", rows="image", keys="text", scale=node("FixedScale", temperature=design.temperature))]
     online = {m: node("Head", modality=m, head=m, of_embedding=True) for m in ("image", "text")}
     teacher = {m: node("FromTeacher", teacher="ema", view=node("Embedding", modality=m)) for m in ("image", "text")}
     pairs = [("image", "text"), ("text", "image"), ("image", "image"), ("text", "text")]
-    return [{**node("CosineRegression", rows=online[a], keys=teacher[b]), "weight": 0.25} for a, b in pairs]
+    return [{**node("CosineRegression", online=online[a], target=teacher[b]), "weight": 0.25} for a, b in pairs]

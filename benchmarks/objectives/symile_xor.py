@@ -6,6 +6,7 @@ scored by Symile as the product of the three vectors, and by pairwise CLIP as th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import combinations
 
@@ -77,7 +78,7 @@ def sample(count: int, seed: int, part: int, xor: bool) -> dict[str, Tensor]:
     return {name: torch.nn.functional.one_hot(x, 2).float() for name, x in bits.items()}
 
 
-def score(vector: dict[str, object], kind: str) -> Tensor:
+def score(vector: Mapping[str, object], kind: str) -> Tensor:
     """(N,) how well the three modalities of each row go together."""
     parts = [torch.as_tensor(vector[m]).double() for m in MODALITIES]
     if kind == SYMILE:

@@ -5,9 +5,11 @@ Shape legend: N = rows of a set, P = parts of a row, F = features.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
+import lightning as L
 import torch
 from torch import Tensor
 
@@ -21,6 +23,7 @@ from core.training.setup import build_model, build_objective
 from core.types import ModalityInput
 
 Node = dict[str, Any]
+Schedule = Literal["cosine", "linear", "constant"]
 
 
 def node(name: str, **init_args: Any) -> Node:
@@ -73,12 +76,17 @@ def trained(
     lr: float = 1e-2,
     teachers: Mapping[str, Node] | None = None,
     start: DualEncoder | None = None,
+    schedule: Schedule = "cosine",
+    weight_decay: float = 0.0,
+    callbacks: Sequence[L.Callback] = (),
 ) -> tuple[DualEncoder, Objective]:
-    """The model after `steps`, with what it was trained by. start: a model to go on with, in place of a fresh one."""
-    built = build_model(model, seed) if start is None else start
+    """The model after `steps`, with what it was trained by. start: a model that a copy of goes on, in place of a fresh
+    one. schedule: "constant" has no warm-up either."""
+    built = build_model(model, seed) if start is None else copy.deepcopy(start)
     objective = build_objective(list(terms), seed, dict(teachers or {}))
-    optim = OptimSettings(lr=lr, weight_decay=0.0)
-    train(built, objective, data, steps=steps, batch_size=batch_size, optim=optim, seed=seed)
+    warmup = 0.0 if schedule == "constant" else 0.1
+    optim = OptimSettings(lr=lr, weight_decay=weight_decay, schedule=schedule, warmup=warmup)
+    train(built, objective, data, steps=steps, batch_size=batch_size, optim=optim, seed=seed, callbacks=callbacks)
     return built.eval(), objective
 
 
