@@ -39,8 +39,8 @@ class DualEncoder(nn.Module):
         heads: dict[str, nn.Module] | None = None,
     ) -> None:
         """encoders: name -> encoder. modalities: modality -> name of the encoder that reads it. dim: E.
-        projections: modality -> module (V, D) -> (V, E), or a `TokenProjection`; the name of another
-        modality shares its projection (two views of one source); a bias-free linear map where none is given.
+        projections: modality -> module (V, D) -> (V, E), or a `TokenProjection`; the name of another modality shares its
+        projection (two views of one source); a bias-free linear map where none is given.
         frozen: encoders that are not trained and stay in evaluation mode. heads: further heads by name, which the
         objective's views ask for; here, and not in a term, so that momentum copies and saved models have them."""
         super().__init__()
@@ -58,16 +58,17 @@ class DualEncoder(nn.Module):
         self.reads = dict(modalities)
         self.dim = dim
         given = projections or {}
+        modules = {m: p for m, p in given.items() if not isinstance(p, str)}
+        borrowed = {m: p for m, p in given.items() if isinstance(p, str)}
         own = {
-            m: given.get(m) or LinearProjection(width=encoders[n].width, dim=dim)
+            m: modules.get(m) or LinearProjection(width=encoders[n].width, dim=dim)
             for m, n in modalities.items()
-            if not isinstance(given.get(m), str)
+            if m not in borrowed
         }
-        for modality, other in given.items():
-            if isinstance(other, str) and other not in own:
+        for modality, other in borrowed.items():
+            if other not in own:
                 raise ConfigError(f"projection of '{modality}' is that of '{other}'{nearest(other, own)}")
-        shared = {m: own[other] for m, other in given.items() if isinstance(other, str)}
-        self.projections = nn.ModuleDict({m: own[m] if m in own else shared[m] for m in modalities})
+        self.projections = nn.ModuleDict({m: own[borrowed.get(m, m)] for m in modalities})
         self.fusion = fusion
         self.heads = nn.ModuleDict(heads or {})
         for head in self.heads.values():
