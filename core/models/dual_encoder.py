@@ -39,8 +39,8 @@ class DualEncoder(nn.Module):
         heads: dict[str, nn.Module] | None = None,
     ) -> None:
         """encoders: name -> encoder. modalities: modality -> name of the encoder that reads it. dim: E.
-        projections: modality -> module (V, D) -> (V, E), or a `TokenProjection`; the name of another modality shares its
-        projection (two views of one source); a bias-free linear map where none is given.
+        projections: modality -> module (V, D) -> (V, E), or a `TokenProjection`; the name of another modality shares
+        its projection (two views of one source); a bias-free linear map where none is given.
         frozen: encoders that are not trained and stay in evaluation mode. heads: further heads by name, which the
         objective's views ask for; here, and not in a term, so that momentum copies and saved models have them."""
         super().__init__()
