@@ -62,7 +62,11 @@ def run(options: Options, design: Design | None = None) -> Result:
             "teachers": teachers(),
         },
         comparisons=(Comparison(OLD, CTP, PLAIN), Comparison(FORGOTTEN, CTP, PLAIN, "lower")),
-        notes=("The first task is the same run in both arms. What CTP costs shows in the last task's own R@1.",),
+        notes=(
+            "The first task is the same run in both arms. What CTP costs shows in the last task's own R@1. Tried on a "
+            "seed that is not reported: when the tasks' relations have nothing in common, 0.05 against 0.04 of the "
+            "earlier tasks is left, and 0.35 against 0.96 of the last.",
+        ),
     )
 
 

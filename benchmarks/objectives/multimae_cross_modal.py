@@ -79,7 +79,10 @@ def run(options: Options, design: Design | None = None) -> Result:
             "objectives": {arm: terms(arm, design) for arm in (BOTH, ALONE)},
         },
         comparisons=(Comparison(METRIC, BOTH, ALONE, "lower"), Comparison(METRIC, BOTH, OTHER, "lower")),
-        notes=("Third arm: the model of both is shown the a of another row, which it should believe, and be wrong.",),
+        notes=(
+            "Third arm: the model of both is shown the a of another row, which it should believe, and be wrong. "
+            "The first falls further with longer training: 0.19 against 0.84 after 400 steps, on another seed.",
+        ),
     )
 
 

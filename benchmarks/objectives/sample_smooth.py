@@ -60,7 +60,11 @@ def run(options: Options, design: Design | None = None) -> Result:
         },
         comparisons=(Comparison(RECALL, SMOOTH, PLAIN),),
         goals=(Goal(AUC, SMOOTH, 0.9),),
-        notes=("Third arm, for scale: InfoNCE when no pair is shuffled.",),
+        notes=(
+            "Third arm, for scale: InfoNCE when no pair is shuffled. Tried on a seed that is not reported: towers of "
+            "two layers of 256 over 60 epochs learn the shuffled pairs by heart; the area then is 0.76 and smoothing "
+            "loses, R@1 0.20 against 0.30.",
+        ),
     )
 
 
