@@ -5,6 +5,7 @@ Shape legend: V = rows, T = tokens, D = width.
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from core.encoders.transformer import TransformerEncoder
@@ -62,7 +63,8 @@ class TextTransformer(TransformerEncoder):
         self.vocab_size, self.max_length, self.prefix = vocab_size, max_length, prefix
         self.token_embedding = nn.Embedding(vocab_size, width)
         init_transformer(self)
-        nn.init.normal_(self.token_embedding.weight, std=embedding_std)
+        with torch.no_grad():
+            self.token_embedding.weight.mul_(embedding_std / 0.02)  # from the deviation that all parts begin with
         self.positions = LearnedPositions(grid=(max_length,), width=width) if positions is None else positions
         if self.positions.grid != (max_length,) or self.positions.width != width:
             raise ConfigError(

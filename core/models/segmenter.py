@@ -154,4 +154,7 @@ class Segmenter(nn.Module):
         """(V, C, S, H, W) -> logits (V, K, S, H, W)."""
         pyramid = self.encoder(inp).pyramid
         assert pyramid is not None
-        return self.decoder(inp.x, pyramid)
+        x = inp.x
+        if inp.mask is not None:  # what padding holds must not enter the statistics of batch norm
+            x = x * inp.mask[:, None, :, None, None]
+        return self.decoder(x, pyramid)

@@ -39,8 +39,9 @@ def test_every_voxel_gets_logits_and_every_used_weight_a_gradient(make):
     assert all(p.grad is not None for p in body.parameters())
 
 
-def test_padding_slices_do_not_reach_far():
-    model = conv_segmenter(volume_levels=0)  # every level slice by slice: nothing crosses slices but group norm
+@pytest.mark.parametrize("training", [True, False])
+def test_what_padding_slices_hold_changes_nothing(training):
+    model = conv_segmenter(volume_levels=1).train(training)
     x = torch.randn(1, 3, 4, 32, 32)
     mask_VS = torch.tensor([[1, 1, 0, 0]], dtype=torch.bool)
     poisoned = x.clone()
