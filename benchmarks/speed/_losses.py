@@ -115,7 +115,8 @@ class _Self:
     """The diagonal: what a vector is not compared with."""
 
     def __call__(self, tile: Tile) -> tuple[Tensor, Tensor]:
-        both = torch.arange(max(tile.rows.start, tile.cols.start), min(tile.rows.stop, tile.cols.stop))
+        first = max(tile.rows.start, tile.cols.start)
+        both = torch.arange(first, max(first, min(tile.rows.stop, tile.cols.stop)))  # none where a tile misses it
         return both - tile.rows.start, both - tile.cols.start
 
 
