@@ -41,18 +41,18 @@ def test_a_spec_survives_json(name):
 
 def test_another_order_is_an_error_that_lists_both():
     data, model = preset("sentinel1_db_vh_vv"), preset("sentinel1_db")
-    with pytest.raises(DataError, match="(?s)scene.tif: the order differs.*the data has.*VH, VV.*wanted are.*VV, VH"):
+    with pytest.raises(DataError, match=r"(?s)scene.tif: the order differs.*the data has.*VH, VV.*wanted are.*VV, VH"):
         data.require_order(model, where="scene.tif")
     model.require_order(model)
 
 
 def test_other_bands_another_sensor_and_another_unit_are_told_apart():
     twelve, thirteen = preset("sentinel2_l2a").as_values(), preset("sentinel2_l1c").as_values()
-    with pytest.raises(DataError, match="the bands differ.*\n.*12 bands.*\n.*13 bands"):
+    with pytest.raises(DataError, match=r"the bands differ.*\n.*12 bands.*\n.*13 bands"):
         twelve.require_order(thirteen)
-    with pytest.raises(DataError, match="the sensors differ"):
+    with pytest.raises(DataError, match=r"the sensors differ"):
         twelve.require_order(preset("sentinel1_db"))
-    with pytest.raises(DataError, match="the units differ"):
+    with pytest.raises(DataError, match=r"the units differ"):
         preset("sentinel1_power").require_order(preset("sentinel1_db"))
 
 
@@ -62,9 +62,9 @@ def test_positions_find_bands_by_name_and_say_which_are_not_there():
 
 
 def test_an_unknown_band_or_preset_names_the_nearest():
-    with pytest.raises(ConfigError, match="sentinel1 GRD has no band 'VX'.*it has VV, VH"):
+    with pytest.raises(ConfigError, match=r"sentinel1 GRD has no band 'VX'.*it has VV, VH"):
         preset("sentinel1_db", ["VX"])
-    with pytest.raises(ConfigError, match="no preset 'sentinel2_l2'; did you mean 'sentinel2_l"):
+    with pytest.raises(ConfigError, match=r"no preset 'sentinel2_l2'; did you mean 'sentinel2_l"):
         preset("sentinel2_l2")
 
 
@@ -97,7 +97,7 @@ def test_the_offset_of_sentinel_2_follows_the_processing_baseline(baseline, offs
 
 def test_harmonised_collections_have_no_offset_and_other_sensors_no_baseline():
     assert with_baseline(preset("sentinel2_l2a"), "05.10", harmonised=True).offset == 0
-    with pytest.raises(ConfigError, match="Sentinel-2 has one, sentinel1 GRD does not"):
+    with pytest.raises(ConfigError, match=r"Sentinel-2 has one, sentinel1 GRD does not"):
         with_baseline(preset("sentinel1_db"), "05.10")
-    with pytest.raises(ConfigError, match="is 'new'; expected for instance 04.00"):
+    with pytest.raises(ConfigError, match=r"is 'new'; expected for instance 04.00"):
         with_baseline(preset("sentinel2_l2a"), "new")

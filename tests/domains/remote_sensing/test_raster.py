@@ -49,9 +49,9 @@ def test_pixel_sizes_also_of_a_turned_grid():
 def test_metres_are_refused_for_degrees_and_without_a_crs():
     assert raster().pixel_m == (10, 10)
     degrees = (1e-4, 0.0, 11.0, 0.0, -1e-4, 48.0)
-    with pytest.raises(DataError, match="EPSG:4326 counts in degrees, whose length varies; reproject"):
+    with pytest.raises(DataError, match=r"EPSG:4326 counts in degrees, whose length varies; reproject"):
         _ = raster(degrees, "EPSG:4326").pixel_m
-    with pytest.raises(DataError, match="states no CRS"):
+    with pytest.raises(DataError, match=r"states no CRS"):
         _ = raster(crs="").pixel_m
     feet = raster(crs="EPSG:2263").pixel_m  # New York, US survey feet
     assert feet[0] == pytest.approx(10 * 1200 / 3937)
@@ -70,9 +70,9 @@ def test_a_window_moves_the_corner_and_may_not_reach_beyond():
     assert part.shape == (3, 4)
     assert part.transform[2] == 500_020
     assert part.transform[5] == 5_299_990
-    with pytest.raises(DataError, match="reaches beyond the raster of 6 x 8"):
+    with pytest.raises(DataError, match=r"reaches beyond the raster of 6 x 8"):
         raster().window(Window(4, 0, 3, 4))
-    with pytest.raises(DataError, match="at least one row"):
+    with pytest.raises(DataError, match=r"at least one row"):
         Window(0, 0, 0, 3)
 
 
@@ -84,7 +84,7 @@ def test_grids_are_the_same_within_a_thousandth_of_a_pixel():
 
 
 def test_a_transform_without_extent_is_damage():
-    with pytest.raises(DataError, match="does not span a plane"):
+    with pytest.raises(DataError, match=r"does not span a plane"):
         relative((0.0, 0.0, 1.0, 0.0, 0.0, 2.0), PLAIN)
 
 

@@ -36,7 +36,7 @@ def test_power_of_zero_is_missing_not_minus_infinity():
 
 
 def test_units_that_are_no_backscatter_do_not_convert():
-    with pytest.raises(ConfigError, match="'reflectance' is no unit of radar backscatter"):
+    with pytest.raises(ConfigError, match=r"'reflectance' is no unit of radar backscatter"):
         to_power(np.ones(1), "reflectance")
 
 
@@ -64,7 +64,7 @@ def test_power_becomes_db_for_a_model_that_reads_db():
 def test_a_thirteen_band_model_refuses_twelve_bands_without_a_policy():
     have, want = preset("sentinel2_l2a").as_values(), preset("sentinel2_l1c").as_values()
     values = np.ones((12, 1, 1), np.float32)
-    with pytest.raises(DataError, match="(?s)x.tif: bands are missing.*12 bands.*13 bands"):
+    with pytest.raises(DataError, match=r"(?s)x.tif: bands are missing.*12 bands.*13 bands"):
         convert(values, have, want, where="x.tif")
     filled = convert(values, have, want, missing="nan")
     assert np.isnan(filled[10]).all()
@@ -73,9 +73,9 @@ def test_a_thirteen_band_model_refuses_twelve_bands_without_a_policy():
 
 def test_reflectance_does_not_become_db_and_a_wrong_count_of_bands_is_named():
     optical = preset("sentinel2_10m").as_values()
-    with pytest.raises(DataError, match="the units|does not convert|other bands"):
+    with pytest.raises(DataError, match=r"the units|does not convert|other bands"):
         convert(np.ones((4, 1, 1), np.float32), optical, preset("sentinel1_db"))
-    with pytest.raises(DataError, match="3 bands, but sentinel2 L2A was stated with 4: B02, B03, B04, B08"):
+    with pytest.raises(DataError, match=r"3 bands, but sentinel2 L2A was stated with 4: B02, B03, B04, B08"):
         convert(np.ones((3, 1, 1), np.float32), optical, optical)
 
 
@@ -90,7 +90,7 @@ def test_reflectance_does_not_become_db_and_a_wrong_count_of_bands_is_named():
     ],
 )
 def test_values_that_contradict_their_unit_are_refused(name, values, message):
-    with pytest.raises(DataError, match=f"scene.tif: .*{message}"):
+    with pytest.raises(DataError, match=rf"scene.tif: .*{message}"):
         check_values(np.array(values, np.float32).reshape(1, 1, -1), preset(name), where="scene.tif")
 
 

@@ -102,12 +102,12 @@ def test_radar_and_optical_are_paired_by_date():
 
 def test_what_is_missing_is_listed_at_once(tmp_path, root):
     with pytest.raises(
-        DataError, match="(?s)not a complete SSL4EO-S12 dataset, 2 of 2 parts.*s1.*s2a.*comes from github"
+        DataError, match=r"(?s)not a complete SSL4EO-S12 dataset, 2 of 2 parts.*s1.*s2a.*comes from github"
     ):
         SSL4EOS12(root=tmp_path, split="train")
-    with pytest.raises(DataError, match="(?s)not a complete NoLDO-S12.*dw_noisy_labels.*dw_complete_ids.csv"):
+    with pytest.raises(DataError, match=r"(?s)not a complete NoLDO-S12.*dw_noisy_labels.*dw_complete_ids.csv"):
         NoLDOS12(root=tmp_path, split="train")
-    with pytest.raises(DataError, match="dates: is .5,.; each place has dates 0, 1, 2 and 3"):
+    with pytest.raises(DataError, match=r"dates: is .5,.; each place has dates 0, 1, 2 and 3"):
         SSL4EOS12(root=root, split="train", dates=(5,))
-    with pytest.raises(DataError, match="no split 'tset'; did you mean 'test'"):
+    with pytest.raises(DataError, match=r"no split 'tset'; did you mean 'test'"):
         SSL4EOS12(root=root, split="tset")

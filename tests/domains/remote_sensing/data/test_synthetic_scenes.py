@@ -134,7 +134,7 @@ def test_it_is_built_once_into_the_cache_and_again_for_another_seed_or_size(tmp_
 
 
 def test_settings_are_checked_before_anything_is_built():
-    with pytest.raises(ConfigError, match="places: no split 'trian'; did you mean 'train'"):
+    with pytest.raises(ConfigError, match=r"places: no split 'trian'; did you mean 'train'"):
         SyntheticScenes(split="train", places={"trian": 3})
-    with pytest.raises(ConfigError, match="places: 'val' is 0; give at least 1"):
+    with pytest.raises(ConfigError, match=r"places: 'val' is 0; give at least 1"):
         SyntheticScenes(split="train", places={"train": 1, "val": 0})

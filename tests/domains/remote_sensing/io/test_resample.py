@@ -44,5 +44,5 @@ def test_beyond_the_source_there_is_nothing():
 
 
 def test_turned_grids_are_refused():
-    with pytest.raises(DataError, match="turned against the other's; warp them"):
+    with pytest.raises(DataError, match=r"turned against the other's; warp them"):
         resample(np.ones((1, 4, 4), np.float32), (0.9, 0.1, 0.0, -0.1, 0.9, 0.0), (4, 4))

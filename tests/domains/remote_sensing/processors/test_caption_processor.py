@@ -46,5 +46,5 @@ def test_which_chooses_the_caption_of_the_evaluation(reader):
     assert second.decode(second.load(SOURCE)["ids"]) == "green fields and a river"
     assert second.decode(second.load("en\tone")["ids"]) == "one"
     assert second.fingerprint() != reader.fingerprint()
-    with pytest.raises(ConfigError, match="names at least one"):
+    with pytest.raises(ConfigError, match=r"names at least one"):
         CaptionProcessor(languages=())

@@ -61,7 +61,7 @@ def test_values_undo_the_normalisation(optical):
 
 def test_learned_statistics_standardise_the_training_data_and_travel_with_the_weights(radar, tmp_path):
     processor = RadarProcessor()
-    with pytest.raises(ConfigError, match="has no means and deviations yet; call fit"):
+    with pytest.raises(ConfigError, match=r"has no means and deviations yet; call fit"):
         processor.collate([processor.load(radar)])
     processor.fit([radar])
     x = processor.collate([processor.load(radar)]).x
@@ -80,13 +80,13 @@ def test_weights_of_other_bands_are_refused_with_both_orders(tmp_path, radar):
     processor.fit([radar])
     processor.save(tmp_path)
     with pytest.raises(
-        CheckpointError, match="(?s)bands.json: these weights were trained on other bands.*VH, VV.*VV, VH"
+        CheckpointError, match=r"(?s)bands.json: these weights were trained on other bands.*VH, VV.*VV, VH"
     ):
         RadarProcessor(sensor="sentinel1_db_vh_vv").restore(tmp_path)
     (tmp_path / "bands.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="not a readable band specification"):
+    with pytest.raises(CheckpointError, match=r"not a readable band specification"):
         RadarProcessor().restore(tmp_path)
-    with pytest.raises(CheckpointError, match="bands.json: is missing"):
+    with pytest.raises(CheckpointError, match=r"bands.json: is missing"):
         RadarProcessor().restore(tmp_path / "nowhere")
 
 
@@ -104,7 +104,7 @@ def test_missing_pixels_are_zero_after_normalisation_and_not_valid(tmp_path):
 
 def test_a_band_that_files_lack_is_an_error_or_the_mean_and_makes_nothing_invalid(optical):
     l2a = RasterSource(optical, preset("sentinel2_l2a"), tuple(f"{n}.tif" for n in preset("sentinel2_l2a").names))
-    with pytest.raises(DataError, match="(?s)bands are missing.*12 bands.*13 bands"):
+    with pytest.raises(DataError, match=r"(?s)bands are missing.*12 bands.*13 bands"):
         OpticalProcessor(sensor="sentinel2_l1c", statistics="ssl4eo_s2c").load(l2a)
     processor = OpticalProcessor(sensor="sentinel2_l1c", statistics="ssl4eo_s2c", missing="zero")
     batch = processor.collate([processor.load(l2a)])
@@ -173,7 +173,7 @@ def test_crops_cover_the_whole_tile_and_do_not_leave_it():
     tile = np.arange(100).reshape(10, 10)
     corners = {int(cropped(tile, Variation(a, a, False, 0), 4, 2)[0, 0]) for a in np.linspace(0, 0.999, 50)}
     assert corners == {0, 22, 44, 66}
-    with pytest.raises(ConfigError, match="crop: is 12, larger than the tile of 10 x 10"):
+    with pytest.raises(ConfigError, match=r"crop: is 12, larger than the tile of 10 x 10"):
         cropped(tile, Variation(0, 0, False, 0), 12, 1)
     assert centred(tile, (2, 2), -1).tolist() == [[44, 45], [54, 55]]
 
@@ -200,9 +200,9 @@ def test_label_maps_follow_the_grid_of_the_sample(radar, tmp_path):
     assert (mask[:3] == -1).all()
     np.testing.assert_array_equal(mask[3:27, 3:27], np.kron(labels, np.ones((2, 2))))
     elsewhere = write_tif(tmp_path / "m.tif", labels, transform=north_up(20, (700_000.0, 5_300_000.0)))
-    with pytest.raises(DataError, match="m.tif: the labels do not lie on the ground of the raster"):
+    with pytest.raises(DataError, match=r"m.tif: the labels do not lie on the ground of the raster"):
         processor.load_mask(elsewhere, radar)
-    with pytest.raises(DataError, match="l.tif: label 8 is outside the 5 classes 0 to 4"):
+    with pytest.raises(DataError, match=r"l.tif: label 8 is outside the 5 classes 0 to 4"):
         LabelMapProcessor(classes=5).load(path)
 
 
@@ -226,7 +226,7 @@ def test_settings_are_checked_when_the_processor_is_made(how, message):
 def test_tiles_of_two_sizes_do_not_share_a_batch(radar, tmp_path):
     other = write_tif(tmp_path / "o.tif", radar_db(8), transform=north_up())
     processor = RadarProcessor(statistics="ssl4eo_s1")
-    with pytest.raises(ConfigError, match="cannot share a batch; set size, or crop"):
+    with pytest.raises(ConfigError, match=r"cannot share a batch; set size, or crop"):
         processor.collate([processor.load(radar), processor.load(other)])
 
 

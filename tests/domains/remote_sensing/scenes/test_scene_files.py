@@ -85,7 +85,7 @@ def test_two_processes_write_the_same_bytes(root, tmp_path):
 
 
 def test_an_unknown_split_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="give counts for train, val, test"):
+    with pytest.raises(ConfigError, match=r"give counts for train, val, test"):
         write_dataset(tmp_path, places={"trian": 1})
 
 
