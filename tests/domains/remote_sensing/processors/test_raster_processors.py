@@ -236,3 +236,32 @@ def test_only_what_changes_the_sample_changes_its_fingerprint():
     assert OpticalProcessor(bands=("B02",)).fingerprint() != base
     assert OpticalProcessor(baseline="05.10").fingerprint() != base
     assert OpticalProcessor(size=(8, 8)).fingerprint() != base
+
+
+@pytest.mark.parametrize("size", [None, (16, 12), (30, 28)])
+def test_predictions_return_to_where_their_pixels_came_from(radar, tmp_path, size):
+    labels = (np.arange(24 * 24).reshape(24, 24) % 7).astype(np.uint8)
+    path = write_tif(tmp_path / "l.tif", labels, transform=north_up())
+    processor = RadarProcessor(size=size)
+    sample = processor.load_mask(path, radar)
+    back = processor.labels_to_source(np.maximum(sample, 0), radar)
+    covered = np.s_[4:20, 6:18] if size == (16, 12) else np.s_[:, :]
+    np.testing.assert_array_equal(back[covered], labels[covered])
+    if size == (16, 12):
+        assert (back[:4] == 0).all()
+    scores = np.eye(7, dtype=np.float32)[np.maximum(sample, 0)].transpose(2, 0, 1)
+    np.testing.assert_array_equal(processor.labels_to_source(scores, radar), back)
+    processor.write_labels(back, radar, tmp_path / "out.tif")
+    again, spacing = processor.read_labels(tmp_path / "out.tif")
+    np.testing.assert_array_equal(again, back)
+    assert spacing == (10, 10)
+    with pytest.raises(DataError, match=r"labels have shape \(3, 3\), the sample of this raster has"):
+        processor.labels_to_source(np.zeros((3, 3)), radar)
+
+
+def test_a_coarser_sample_is_brought_back_to_the_raster(radar, tmp_path):
+    processor = RadarProcessor(pixel=20.0)
+    coarse = np.arange(144).reshape(12, 12) % 5
+    np.testing.assert_array_equal(processor.labels_to_source(coarse, radar), np.kron(coarse, np.ones((2, 2))))
+    path = write_tif(tmp_path / "l.tif", coarse.astype(np.uint8), transform=north_up(20))
+    np.testing.assert_array_equal(processor.load_mask(path, radar), coarse)
