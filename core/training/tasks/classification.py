@@ -77,6 +77,13 @@ class Classification(Task):
         self.labels = self.labels or list(names)
         if not self.labels:
             raise ConfigError("task: the dataset has no labels to learn; add label columns, or choose another task")
+        return self.head_from(encoder, self.facts(modality, data))
+
+    def facts(self, modality: str, data: DataModule) -> dict[str, Any]:
+        return {"labels": self.labels or list(data.label_names)}
+
+    def head_from(self, encoder: Encoder, facts: Mapping[str, Any]) -> nn.Module:
+        self.labels = list(facts["labels"])
         return LabelHead(encoder, len(self.labels), self.dropout)
 
     def terms(self) -> list[Term]:
