@@ -39,7 +39,6 @@ def wedge(side: int, rows: np.ndarray) -> np.ndarray:
 def write_scene(path: Path, side: int) -> None:
     """A simulated Level-2A scene of 12 bands as counts."""
     import rasterio
-    from rasterio.crs import CRS as RasterioCRS
     from rasterio.transform import Affine
 
     rng = np.random.default_rng(0)
@@ -49,7 +48,7 @@ def write_scene(path: Path, side: int) -> None:
     with rasterio.open(
         path, "w", driver="GTiff", height=side, width=side, count=12, dtype="uint16", nodata=0, tiled=True,
         blockxsize=BLOCK, blockysize=BLOCK, compress="DEFLATE", zlevel=1, predictor=2, bigtiff="IF_SAFER",
-        crs=RasterioCRS.from_user_input(CRS), transform=Affine(*TRANSFORM),
+        crs=CRS, transform=Affine(*TRANSFORM),
     ) as file:  # fmt: skip
         for top in range(0, side, BLOCK):
             rows = np.arange(top, min(top + BLOCK, side))
@@ -152,8 +151,9 @@ def main() -> None:
     print(
         f"{args.side} x {args.side} x 12: {found['seconds']:.0f} s ({found['cpu_seconds']:.0f} s of processor), "
         f"{found['peak_mib']:.0f} MiB beyond the model (limit {LIMIT_MIB}), {found['process_peak_mib']:.0f} MiB in all, "
-        f"{found['wrong_pixels']:.0f} pixels of wrong validity\nwritten to {args.out}"
+        f"{found['wrong_pixels']:.0f} pixels of wrong validity"
     )
+    print(f"written to {args.out}")
     if found["peak_mib"] > LIMIT_MIB or found["wrong_pixels"]:
         raise SystemExit(1)
 

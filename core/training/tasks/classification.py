@@ -6,7 +6,9 @@ Shape legend: V = rows in which the modality is present, B = rows of the batch, 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch

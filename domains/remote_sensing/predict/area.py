@@ -48,4 +48,6 @@ def _to_parallel_m2(latitude: float) -> float:
     eccentricity = math.sqrt(FLATTENING * (2 - FLATTENING))
     sine = math.sin(latitude)
     semi_minor = SEMI_MAJOR_M * (1 - FLATTENING)
-    return semi_minor**2 / 2 * (sine / (1 - (eccentricity * sine) ** 2) + math.atanh(eccentricity * sine) / eccentricity)
+    return (
+        semi_minor**2 / 2 * (sine / (1 - (eccentricity * sine) ** 2) + math.atanh(eccentricity * sine) / eccentricity)
+    )

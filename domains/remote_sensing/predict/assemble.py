@@ -8,12 +8,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rasterio.errors import NotGeoreferencedWarning
 
 from core.files import write_atomic
 from domains.remote_sensing.io.write import MapWriter
@@ -43,6 +45,9 @@ def assemble(
         "shape": grid.shape, "transform": grid.transform, "crs": grid.crs, "dtype": "uint8", "nodata": NODATA
     }  # fmt: skip
     with ExitStack() as stack:
+        if not grid.crs:  # a map without georeference is no news when the scene has none
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
         table = {i: colours[i] for i in range(len(classes))}
         class_map = stack.enter_context(
             MapWriter(folder / CLASS_MAP, **same, names=("class",), colours=table, tags=tags)

@@ -66,7 +66,7 @@ class Scenes:
 
 
 class Convolved(nn.Module):
-    """Logits from all modalities' channels by one convolution with padding, so that a border of `size // 2` is wrong."""
+    """Logits of all modalities' channels by one padded convolution: a border of `size // 2` is wrong."""
 
     def __init__(self, size=1, channels=4, classes=3, seed=0):
         super().__init__()

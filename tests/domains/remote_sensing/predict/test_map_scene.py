@@ -170,7 +170,7 @@ def test_the_model_is_told_what_was_recorded_where_and_when(scenes, convolved, t
     assert first.extra["lonlat"][1, 0] > first.extra["lonlat"][0, 0]
 
 
-class Stop(Exception):
+class StopHere(KeyboardInterrupt):
     pass
 
 
@@ -182,9 +182,9 @@ def test_a_run_that_was_stopped_continues_to_the_same_bytes(scenes, convolved, t
 
         def stop(done, of, last=last):
             if done == last:
-                raise Stop
+                raise StopHere
 
-        with pytest.raises(Stop):
+        with pytest.raises(StopHere):
             mapped(model, scenes.s2(path), tmp_path / "stopped", scenes, overlap=20, progress=stop)
         assert len(list((tmp_path / "stopped" / ".strips").glob("strip-*.npz"))) == last
         assert not (tmp_path / "stopped" / "class_map.tif").exists()
@@ -203,9 +203,9 @@ def test_a_changed_setting_model_or_file_refuses_to_continue_and_is_named(scenes
 
     def stop(done, of):
         if done == 2:
-            raise Stop
+            raise StopHere
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopHere):
         mapped(convolved(), scenes.s2(path), out, scenes, progress=stop)
     for changes, fault in (
         ({"overlap": 13}, "overlap: was 12, is 13"),
@@ -231,7 +231,7 @@ def test_a_finished_map_is_returned_and_another_one_never_written_over_it(scenes
     with pytest.raises(ConfigError, match="begun with other settings"):
         mapped(convolved(seed=3), scenes.s2(raster), tmp_path / "map", scenes)
     model = convolved()
-    with pytest.raises(ConfigError, match="model_id: .*nothing says which weights"):
+    with pytest.raises(ConfigError, match=r"model_id: .*nothing says which weights"):
         mapped(lambda inputs: model(inputs), scenes.s2(raster), tmp_path / "map", scenes)
 
 
