@@ -85,7 +85,11 @@ class SceneInput:
     def facts(self) -> dict[str, Any]:
         """What must not change between two runs of one map: the files, and how they are read."""
         config = {k: str(v) for k, v in sorted(self.processor.config().items()) if k not in NOT_IN_INFERENCE}
-        about = {"processor": type(self.processor).__name__, **config, "learned": str(self.processor._statistics)}
+        about = {
+            "processor": type(self.processor).__name__,
+            **config,
+            "learned": str(self.processor.normalisation.known),
+        }
         if isinstance(self.source, Raster):
             return {**about, "source": _digest(self.source.values_CHW)}
         files = [self.source.path / name for name in self.source.files] or [self.source.path]

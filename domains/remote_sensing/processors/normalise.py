@@ -41,6 +41,11 @@ class Normalisation:
         if self.needs_statistics and not self.learns:
             self._known = published(statistics).of(spec)
 
+    @property
+    def known(self) -> tuple[list[float], list[float]] | None:
+        """The two statistics of each band; None before they are learned, or where none are needed."""
+        return self._known
+
     def apply(self, values_VCHW: Tensor) -> Tensor:
         """Values in the unit of `spec`, (..., C, H, W), as the model reads them."""
         if self.method == "none":

@@ -41,7 +41,7 @@ class RasterProcessor(Processor):
     pixel: side of a pixel in units of the CRS; None = that of the finest band. resampling: see `io.resample`.
     missing: what a band that a file lacks does: "error", or "zero", which stands for the mean.
     normalise, statistics, low, high: see `processors.normalise`; statistics is "fit" (learned from the training split,
-    and saved) or the name of published ones. crop: side of the random square that training sees; None = all of the sample.
+    and saved) or the name of published ones. crop: side of the random square that training sees; None = all of it.
     crop_step: its corner lies on multiples of so many pixels (10 m bands beside 60 m bands: 6). flip, rotate: mirror
     images and quarter turns in training; a mirrored radar image looks from the other side.
     gain, shift: largest random relative change, and shift in the unit, of all values in training.
