@@ -33,8 +33,8 @@ $(VENV)/.medical: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "installing the medical domain and the dev tools into $(VENV) (some minutes, a few GB)"
-	$(PIP) -e '.[medical,dev]'
+	@echo "installing all domains and the dev tools into $(VENV) (some minutes, a few GB)"
+	$(PIP) -e '.[medical,remote_sensing,dev]'
 	@touch $@ $(VENV)/.medical
 
 clean:

@@ -92,12 +92,12 @@ class SavedModel:
         folder = locate(where, revision)
         config = _read_config(folder / "config.json")
         _check_hashes(folder)
-        model = _built(folder / "config.json", "model", _without_downloads(config["model"]))
+        model = built_part(folder / "config.json", "model", without_downloads(config["model"]))
         assert isinstance(model, DualEncoder)
         _load_weights(model, folder / "model.safetensors")
         processors: dict[str, Processor] = {}
         for modality, node in config["processors"].items():
-            processors[modality] = _built(folder / "config.json", f"processors.{modality}", node)
+            processors[modality] = built_part(folder / "config.json", f"processors.{modality}", node)
             processors[modality].restore(folder / "processors" / modality)
         return cls(
             model=model.to(device),
@@ -221,9 +221,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     for modality in config["processors"]:
         if not re.fullmatch(r"\w[\w-]*", modality):
             raise CheckpointError(f"{path}: '{modality}' cannot be the name of a modality")
-    for name in _class_paths(config):
-        if not name.startswith(TRUSTED) or ".." in name:
-            raise CheckpointError(f"{path}: names the class '{name}'; a saved model may use {', '.join(TRUSTED)} only")
+    require_trusted(config, path)
     finder = FaultFinder()
     finder.node("model", config["model"], DualEncoder)
     for modality, node in config["processors"].items():
@@ -233,11 +231,18 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config
 
 
+def require_trusted(config: Mapping[str, Any], path: Path) -> None:
+    """Raises CheckpointError when a saved config names a class from elsewhere than the trusted packages."""
+    for name in class_paths(config):
+        if not name.startswith(TRUSTED) or ".." in name:
+            raise CheckpointError(f"{path}: names the class '{name}'; a saved model may use {', '.join(TRUSTED)} only")
+
+
 def _is_used(folder: Path) -> bool:
     return any(folder.iterdir())
 
 
-def _built(path: Path, key: str, node: Mapping[str, Any]) -> Any:
+def built_part(path: Path, key: str, node: Mapping[str, Any]) -> Any:
     """What a node of a saved config describes; whatever its arguments do to a constructor is the file's fault."""
     try:
         return build(node)
@@ -245,11 +250,11 @@ def _built(path: Path, key: str, node: Mapping[str, Any]) -> Any:
         raise CheckpointError(f"{path}: '{key}' cannot be built ({err}); copy the saved model again") from err
 
 
-def _without_downloads(value: Any) -> Any:
+def without_downloads(value: Any) -> Any:
     """A node whose parts do not fetch pretrained weights: the saved ones are loaded over them anyway."""
     if isinstance(value, Mapping):
-        return {k: False if k == "pretrained" and v is True else _without_downloads(v) for k, v in value.items()}
-    return [_without_downloads(part) for part in value] if isinstance(value, list) else value
+        return {k: False if k == "pretrained" and v is True else without_downloads(v) for k, v in value.items()}
+    return [without_downloads(part) for part in value] if isinstance(value, list) else value
 
 
 def _check_hashes(folder: Path) -> None:
@@ -267,12 +272,12 @@ def _check_hashes(folder: Path) -> None:
         )
 
 
-def _class_paths(value: Any) -> Iterator[str]:
+def class_paths(value: Any) -> Iterator[str]:
     if is_node(value):
         yield str(value["class_path"])
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     for part in parts:
-        yield from _class_paths(part)
+        yield from class_paths(part)
 
 
 class Adopts(Protocol):
@@ -298,14 +303,14 @@ def begin_with(
     config = _read_config(folder / "config.json")
     _check_hashes(folder)
     path = folder / "model.safetensors"
-    state = _read_weights(path)
+    state = read_weights(path)
     for name, module in model.named_modules():
         if callable(getattr(module, "adopt", None)) and isinstance(module, nn.Module):
             cast(Adopts, module).adopt(state, f"{name}." if name else "")
     for part in parts:
         if not _of_parts(model.state_dict(), [part]):
             raise ConfigError(f"init_parts: the model has no '{part}'{nearest(part, _modules(model))}")
-    _load_state(model, _of_parts(state, parts), path, parts)
+    load_state(model, _of_parts(state, parts), path, parts)
     read = {m for m, encoder in model.reads.items() if not parts or _is_of(f"encoders.{encoder}.", parts)}
     fitted = [modality for modality in processors if modality in config["processors"] and modality in read]
     for modality in fitted:
@@ -326,10 +331,11 @@ def _of_parts(state: Mapping[str, torch.Tensor], parts: Sequence[str]) -> dict[s
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:
-    _load_state(model, _read_weights(path), path)
+    load_state(model, read_weights(path), path)
 
 
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file. Raises CheckpointError when it is damaged or missing."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -339,7 +345,9 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise CheckpointError(f"{path}: cannot be read ({err}); copy the saved model again") from err
 
 
-def _load_state(model: nn.Module, state: Mapping[str, torch.Tensor], path: Path, parts: Sequence[str] = ()) -> None:
+def load_state(model: nn.Module, state: Mapping[str, torch.Tensor], path: Path, parts: Sequence[str] = ()) -> None:
+    """Load weights that fit exactly, all of them or those of `parts`. Raises CheckpointError that lists every one that
+    does not."""
     faults = weight_faults(model, state, parts)
     if faults:
         shown = faults[:SHOWN] + ([f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else [])

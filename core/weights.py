@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 
 def owned(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -19,3 +21,12 @@ def owned(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             seen.add(start)
         out[name] = value
     return out
+
+
+def fingerprint(module: nn.Module) -> str:
+    """32 hex digits that change with any weight or buffer: names, shapes, types and bytes."""
+    digest = hashlib.sha256()
+    for name, tensor in owned(module.state_dict()).items():
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()[:32]

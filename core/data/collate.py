@@ -22,12 +22,12 @@ class Collate:
         processors: Mapping[str, Processor],
         label_names: Sequence[str],
         masks: Sequence[str] = (),
-        mask_of: str = "",
+        mask_of: str | Sequence[str] = "",
     ) -> None:
         self.processors = dict(processors)
         self.label_names = tuple(label_names)
         self.masks = tuple(masks)
-        self.mask_of = mask_of
+        self.mask_of = (mask_of,) if isinstance(mask_of, str) else tuple(mask_of)
 
     def __call__(self, samples: Sequence[Mapping[str, Any]]) -> Batch:
         inputs, present, keys = {}, {}, {}
@@ -53,12 +53,16 @@ class Collate:
     def _masks(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         out = {}
         for name in self.masks:
-            found = [s["inputs"].get(self.mask_of, {}).get(f"mask_{name}") for s in samples]
+            found = [self._mask(sample["inputs"], f"mask_{name}") for sample in samples]
             shape = next((m.shape for m in found if m is not None), None)
             if shape is not None:  # -1: a row without this mask is not labelled
                 rows = [np.full(shape, -1) if m is None else m for m in found]
                 out[name] = torch.from_numpy(np.stack(rows).astype(np.int64))
         return out
+
+    def _mask(self, inputs: Mapping[str, Mapping[str, np.ndarray]], key: str) -> np.ndarray | None:
+        """The dense label of a sample, whichever of its modalities carries it."""
+        return next((inputs[m][key] for m in self.mask_of if m in inputs and key in inputs[m]), None)
 
 
 def stable_id(text: str) -> int:

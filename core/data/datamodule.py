@@ -17,7 +17,7 @@ from core.config.schema import DataSettings
 from core.data.bad_records import BadRecords
 from core.data.built import cache_root
 from core.data.collate import Collate
-from core.data.dataset import RecordDataset
+from core.data.dataset import RecordDataset, named
 from core.data.layout import SPLITS, Layout
 from core.data.processor import Processor
 from core.data.sampler import StepSampler
@@ -44,13 +44,13 @@ class DataModule:
         *,
         seed: int,
         masks: Sequence[str] = (),
-        mask_of: str = "",
+        mask_of: str | Sequence[str] = "",
     ) -> None:
         self.layouts = dict(layouts)
         self.processors = dict(processors)
         self.settings = settings
         self.seed = seed
-        self.masks, self.mask_of = tuple(masks), mask_of
+        self.masks, self.mask_of = tuple(masks), named(mask_of)
         self.label_names = next(iter(layouts.values())).label_names
         self.store = SampleStore(cache_root() / "samples")
         self.indices: dict[str, list[int]] = {}

@@ -20,12 +20,17 @@ Item = tuple[int, int]  # (epoch, position in the data set)
 KEPT_TEXTS = 25_000
 
 
+def named(modalities: str | Sequence[str]) -> tuple[str, ...]:
+    """One name, several, or none ("") as a tuple."""
+    return ((modalities,) if modalities else ()) if isinstance(modalities, str) else tuple(modalities)
+
+
 class RecordDataset(Dataset[dict[str, Any]]):
     """Samples of a split. Augmentation is a function of (seed, epoch, record), never of who loads it, or when.
 
     An item is a position, or (epoch, position) while training. A sample is a dict: `id`, `group`, `index`, `labels`,
     `inputs` (modality -> arrays); a missing modality is absent. `masks`: names of dense labels to load, mapped
-    onto the grid of `mask_of`, the modality they belong to.
+    onto the grid of the modality they belong to: the first of `mask_of` that the record has.
     What a processor makes of a text is kept in memory, so the arrays of text are read-only; processors are not fitted
     again once samples are read.
     """
@@ -40,7 +45,7 @@ class RecordDataset(Dataset[dict[str, Any]]):
         seed: int = 0,
         augment: bool = False,
         masks: Sequence[str] = (),
-        mask_of: str = "",
+        mask_of: str | Sequence[str] = "",
     ) -> None:
         self.layout = layout
         self.processors = dict(processors)
@@ -49,7 +54,7 @@ class RecordDataset(Dataset[dict[str, Any]]):
         self.seed = seed
         self.augment = augment
         self.masks = tuple(masks)
-        self.mask_of = mask_of
+        self.mask_of = named(mask_of)
         self._texts: dict[tuple[str, str], Sample] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -69,8 +74,10 @@ class RecordDataset(Dataset[dict[str, Any]]):
         inputs = self.load(record)
         if self.augment:
             for modality, sample in inputs.items():
-                rng = np.random.default_rng([self.seed, epoch, index, zlib.crc32(modality.encode())])
-                inputs[modality] = self.processors[modality].augment(sample, rng)
+                processor, of_record = self.processors[modality], [self.seed, epoch, index]
+                sample = processor.augment_jointly(sample, np.random.default_rng(of_record))
+                rng = np.random.default_rng([*of_record, zlib.crc32(modality.encode())])
+                inputs[modality] = processor.augment(sample, rng)
         return {
             "id": record.id,
             "group": record.group,
@@ -99,9 +106,10 @@ class RecordDataset(Dataset[dict[str, Any]]):
                 sample = self.store.get(key, compute)
             if sample:  # an empty one: the source holds nothing of this modality
                 inputs[modality] = sample
-        for name in self.masks if self.mask_of in inputs else ():
+        carrier = next((modality for modality in self.mask_of if modality in inputs), "")
+        for name in self.masks if carrier else ():
             if name in record.masks:
-                inputs[self.mask_of] = {**inputs[self.mask_of], f"mask_{name}": self._mask(record, name)}
+                inputs[carrier] = {**inputs[carrier], f"mask_{name}": self._mask(record, name, carrier)}
         return inputs
 
     def _text(self, modality: str, text: str) -> Sample:
@@ -128,21 +136,21 @@ class RecordDataset(Dataset[dict[str, Any]]):
             source = record.sources.get(processor.of or modality)
             if source is not None and not isinstance(source, str):
                 yield sample_key(processor.fingerprint(), source, root=self.layout.root)
-        if self.mask_of in self.processors and self.mask_of in record.sources:
-            for name in set(self.masks) & set(record.masks):
-                yield self._mask_key(record, name)
+        carrier = next((m for m in self.mask_of if m in self.processors and m in record.sources), "")
+        for name in set(self.masks) & set(record.masks) if carrier else ():
+            yield self._mask_key(record, name, carrier)
 
-    def _mask_key(self, record: Record, name: str) -> str:
-        source = sample_key("", record.sources[self.mask_of], root=self.layout.root)
-        fingerprint = f"{self.processors[self.mask_of].fingerprint()} mask {source}"
+    def _mask_key(self, record: Record, name: str, carrier: str) -> str:
+        source = sample_key("", record.sources[carrier], root=self.layout.root)
+        fingerprint = f"{self.processors[carrier].fingerprint()} mask {source}"
         return sample_key(fingerprint, record.masks[name], root=self.layout.root)
 
-    def _mask(self, record: Record, name: str) -> np.ndarray:
-        processor, source = self.processors[self.mask_of], record.sources[self.mask_of]
+    def _mask(self, record: Record, name: str, carrier: str) -> np.ndarray:
+        processor, source = self.processors[carrier], record.sources[carrier]
 
         def compute() -> dict[str, np.ndarray]:
             return {"mask": processor.load_mask(record.masks[name], source)}
 
         if self.store is None:
             return compute()["mask"]
-        return self.store.get(self._mask_key(record, name), compute)["mask"]
+        return self.store.get(self._mask_key(record, name, carrier), compute)["mask"]

@@ -34,18 +34,18 @@ class Record:
 
     id: unique in the layout. group: what a split keeps together (patient, scene, scaffold).
     sources: modality -> file to read (Path) or content (str); a missing modality is absent.
-    labels: name -> 0/1/value, nan = unknown. masks: task -> dense label file.
+    labels: name -> 0/1/value, nan = unknown. masks: name -> dense label file (a Path, or with reader arguments).
     """
 
     id: str
     group: str
     sources: Mapping[str, Source]
     labels: Mapping[str, float] = field(default_factory=dict)
-    masks: Mapping[str, Path] = field(default_factory=dict)
+    masks: Mapping[str, Source] = field(default_factory=dict)
 
     def files(self) -> Iterator[Path]:
         """Every file or folder that the record points to, each once."""
-        paths = [*map(source_path, self.sources.values()), *self.masks.values()]
+        paths = map(source_path, (*self.sources.values(), *self.masks.values()))
         yield from dict.fromkeys(path for path in paths if path is not None)
 
 

@@ -42,6 +42,14 @@ class Processor(ABC):
         lacks it. Raises DataError naming the file, the fault and the remedy.
         """
 
+    def augment_jointly(self, sample: Mapping[str, np.ndarray], rng: np.random.Generator) -> Sample:
+        """A random variation that co-registered modalities share (a flip, a crop), for training only, before `augment`.
+
+        Every modality of a record gets a generator in the same state: processors that draw in the same order and that
+        agree on the ground a sample covers vary it in the same way. It never writes into `sample`.
+        """
+        return dict(sample)
+
     def augment(self, sample: Mapping[str, np.ndarray], rng: np.random.Generator) -> Sample:
         """A random variation of a loaded sample, for training only. It never writes into `sample`."""
         return dict(sample)
@@ -50,7 +58,7 @@ class Processor(ABC):
     def collate(self, samples: Sequence[Mapping[str, np.ndarray]]) -> ModalityInput:
         """Model input of V >= 1 samples, loaded or augmented, in their order."""
 
-    def load_mask(self, path: Path, source: Any) -> np.ndarray:
+    def load_mask(self, path: Any, source: Any) -> np.ndarray:
         """Dense labels of `source`, read from `path` and brought onto the grid of its sample; integers, -1 = unknown.
 
         Raises DataError when the labels do not lie on the grid of `source`.
@@ -59,7 +67,7 @@ class Processor(ABC):
 
     label_suffix: ClassVar[str] = ""  # of the files that `write_labels` makes
 
-    def read_labels(self, path: Path) -> tuple[np.ndarray, tuple[float, ...]]:
+    def read_labels(self, path: Any) -> tuple[np.ndarray, tuple[float, ...]]:
         """Labels of a file as they are, on their own grid, and the size of a cell along each axis."""
         raise ConfigError(f"{type(self).__name__} has no dense labels; leave {path} out of the task")
 

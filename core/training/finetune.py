@@ -15,20 +15,20 @@ from core.config.tree import Tree, find_system, load_system, merge
 from core.data.datamodule import DataModule
 from core.data.processor import Processor
 from core.encoders.base import Encoder
-from core.errors import CheckpointError, ConfigError, nearest
+from core.errors import ConfigError, nearest
 from core.evaluation.label_efficiency import subset
-from core.files import sha256_of, write_atomic
+from core.files import sha256_of
 from core.hub import SavedModel, locate
 from core.objectives.base import Objective
 from core.training import setup
 from core.training.cli import CONFIGS, Request, domain_info
+from core.training.finetuned import save_finetuned
 from core.training.module import TrainingModule
 from core.training.precision import resolve
 from core.training.pretrain import SPLITS, fit, go_on, reading_progress, resume_point, run_facts, say
 from core.training.reporting import finetune_report
 from core.training.run_folder import RunFolder, environment, is_follower, newest_run, peak_rss_mb
 from core.training.tasks import Downstream, Task
-from core.weights import owned
 
 
 def run(request: Request) -> None:
@@ -94,7 +94,11 @@ def run(request: Request) -> None:
         "data_simulated": int(layouts["test"].simulated),
         **{f"records/{split}": len(data.indices[split]) for split in SPLITS},
     }
-    save_weights(folder, model)
+    save_finetuned(
+        folder.path, model, encoder_node=source.model_node, task_node=tree["task"],
+        facts=task.facts(config.modality, data), processors=processors,
+        processor_nodes=source.processor_nodes(config.data.processors),
+    )  # fmt: skip
     folder.write_summary(summary)
     facts_shown = environment(compute.threads)
     report = finetune_report(request, folder, task, data, outcome, summary, facts_shown)
@@ -133,16 +137,20 @@ class Source:
                 raise ConfigError(f"data.processors: fine-tuning reads '{self.modality}' alone, not '{modality}'")
         if not changes and self.saved is not None:
             return {self.modality: self.saved.processors[self.modality]}
-        changed = {  # on the command line `init_args` may be left out
-            modality: node if {"class_path", "init_args"} & set(node) else {"init_args": node}
-            for modality, node in changes.items()
-        }
-        node = merge({self.modality: self.processor}, changed)
+        node = self.processor_nodes(changes)
         setup.check_processors(node)
         processor = setup.build_processors(node)[self.modality]
         if self.saved is not None and self.path is not None:
             processor.restore(locate(self.path) / "processors" / self.modality)
         return {self.modality: processor}
+
+    def processor_nodes(self, changes: Mapping[str, Tree]) -> dict[str, Tree]:
+        """The modality's processor node, with `changes` laid over it."""
+        changed = {  # on the command line `init_args` may be left out
+            modality: node if {"class_path", "init_args"} & set(node) else {"init_args": node}
+            for modality, node in changes.items()
+        }
+        return merge({self.modality: self.processor}, changed)
 
     def fingerprint(self, init: str) -> str:
         if init == "scratch" or self.path is None:
@@ -185,13 +193,6 @@ def take_labels(data: DataModule, fraction: float, seed: int) -> None:
         indices = data.indices["train"]
         groups = [data.layouts["train"].record(i).group for i in indices]
         data.indices["train"] = [indices[i] for i in subset(groups, len(groups), fraction=fraction, seed=seed)]
-
-
-def save_weights(folder: RunFolder, model: Downstream) -> None:
-    """The fine-tuned weights, beside config.yaml, which says how to build what they belong to."""
-    from safetensors.torch import save
-
-    write_atomic(folder.path / "finetuned.safetensors", save(owned(model.state_dict())), error=CheckpointError)
 
 
 def show_table(columns: list[str], rows: list[list[Any]]) -> None:

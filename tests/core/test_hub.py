@@ -246,7 +246,7 @@ def test_a_card_may_be_edited_and_a_tokenizer_may_not(folder):
 
 def test_pretrained_weights_are_not_fetched_when_a_model_is_loaded(folder):
     node = {"class_path": "core.encoders.ConvNet", "init_args": {"pretrained": True, "options": {"pretrained": 3}}}
-    found = hub._without_downloads({"encoders": {"eye": node}, "list": [node]})
+    found = hub.without_downloads({"encoders": {"eye": node}, "list": [node]})
     assert found["encoders"]["eye"]["init_args"] == {"pretrained": False, "options": {"pretrained": 3}}
     assert found["list"][0]["init_args"]["pretrained"] is False
 

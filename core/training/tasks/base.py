@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from core.data.datamodule import DataModule
 from core.encoders.base import BlockHook, Encoder
+from core.errors import ConfigError
 from core.objectives.base import Term
 from core.training.precision import Compute
 from core.types import Encoded, ModalityInput
@@ -78,11 +79,20 @@ class Task(ABC):
     """A downstream task. Its typed keyword-only `__init__` is its config. masks: dense labels it needs."""
 
     masks: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()  # names of the logits' channels, of tasks whose channels exclude each other
     watch: str = ""  # the validation figure that says which step was best; higher is better
 
     @abstractmethod
     def head(self, encoder: Encoder, modality: str, data: DataModule) -> nn.Module:
         """The trainable whole: a module over `ModalityInput` that holds `encoder`."""
+
+    def facts(self, modality: str, data: DataModule) -> dict[str, Any]:
+        """What the head must know of the data, in plain JSON types; kept beside the fine-tuned weights."""
+        return {}
+
+    def head_from(self, encoder: Encoder, facts: Mapping[str, Any]) -> nn.Module:
+        """The module that `head` made of data with these `facts`: how fine-tuned weights are loaded without data."""
+        raise ConfigError(f"{type(self).__name__} does not say how its head is built without data (head_from)")
 
     @abstractmethod
     def terms(self) -> list[Term]:

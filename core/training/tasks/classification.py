@@ -6,7 +6,9 @@ Shape legend: V = rows in which the modality is present, B = rows of the batch, 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,6 +79,13 @@ class Classification(Task):
         self.labels = self.labels or list(names)
         if not self.labels:
             raise ConfigError("task: the dataset has no labels to learn; add label columns, or choose another task")
+        return self.head_from(encoder, self.facts(modality, data))
+
+    def facts(self, modality: str, data: DataModule) -> dict[str, Any]:
+        return {"labels": self.labels or list(data.label_names)}
+
+    def head_from(self, encoder: Encoder, facts: Mapping[str, Any]) -> nn.Module:
+        self.labels = list(facts["labels"])
         return LabelHead(encoder, len(self.labels), self.dropout)
 
     def terms(self) -> list[Term]:

@@ -116,24 +116,29 @@ class Segmentation(Task):
         self.groups, self.window, self.overlap = groups, tuple(window), overlap
         self.widths, self.tolerance_mm, self.empty, self.write = widths, tolerance_mm, empty, write
         self.masks = tuple(groups)
+        if len(groups) == 1:
+            self.classes = ("background", *next(iter(groups.values())))
 
     def head(self, encoder: Encoder, modality: str, data: DataModule) -> nn.Module:
-        channels = list(encoder.pyramid_channels)
-        if not channels:
-            raise ConfigError(f"{type(encoder).__name__} gives no feature maps, which segmentation needs")
-        widths = self.widths or [min(64, max(16, c // 2)) for c in channels]
-        classes = sum(len(c) + 1 for c in self.groups.values())
         train = data.layouts["train"]
         there = {name for index in data.indices["train"] for name in train.record(index).masks}
         for name in self.groups:
             if name not in there:
                 raise ConfigError(f"task.groups: no training record has masks '{name}'{nearest(name, there)}")
+        return self.head_from(encoder, self.facts(modality, data))
+
+    def facts(self, modality: str, data: DataModule) -> dict[str, Any]:
         sample = data.dataset("train")[0]["inputs"][modality]
-        inputs = data.processors[modality].collate([sample]).x.shape[1]
-        return Segmenter(
-            encoder=encoder,
-            decoder=PyramidDecoder(classes=classes, channels=channels, widths=widths, inputs=inputs),
-        )
+        return {"inputs": int(data.processors[modality].collate([sample]).x.shape[1])}
+
+    def head_from(self, encoder: Encoder, facts: Mapping[str, Any]) -> nn.Module:
+        channels = list(encoder.pyramid_channels)
+        if not channels:
+            raise ConfigError(f"{type(encoder).__name__} gives no feature maps, which segmentation needs")
+        widths = self.widths or [min(64, max(16, c // 2)) for c in channels]
+        classes = sum(len(c) + 1 for c in self.groups.values())
+        decoder = PyramidDecoder(classes=classes, channels=channels, widths=widths, inputs=int(facts["inputs"]))
+        return Segmenter(encoder=encoder, decoder=decoder)
 
     def terms(self) -> list[Term]:
         return [DiceCE(self.groups)]

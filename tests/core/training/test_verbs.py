@@ -9,11 +9,14 @@ import os
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from core.config.tree import load_yaml
+from core.errors import CheckpointError
 from core.hub import SavedModel, load_encoder
 from core.training import cli
+from core.training.finetuned import load_finetuned
 
 
 @pytest.fixture(autouse=True)
@@ -271,3 +274,41 @@ def test_two_processes_train_together_on_different_rows(toy_configs, toy_root, t
         assert not rows[0, step] & rows[1, step]
     assert (tmp_path / "run" / "summary.json").is_file()
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_finetuned_run_is_loaded_without_its_data_and_gives_the_same_logits(pretrained, toy_root, tmp_path, capsys):
+    run = tmp_path / "tuned"
+    argv = ["--from_run", pretrained, "--run_dir", run, "--data.processors.picture.gain", 2]
+    assert main("finetune", *argv) == 0, capsys.readouterr().err
+    tuned = load_finetuned(run)
+    assert tuned.model.modality == "picture"
+    assert tuned.task.labels == ["bright", "striped"]
+    assert not tuned.model.training
+    saved = load_file(run / "finetuned.safetensors")
+    own = tuned.model.state_dict()
+    assert own.keys() == saved.keys()
+    assert all(np.array_equal(own[name].numpy(), saved[name]) for name in saved)
+    processor = tuned.processors["picture"]
+    picture = np.load(toy_root / "test-1.npy")
+    sample = processor.load(toy_root / "test-1.npy")
+    np.testing.assert_array_equal(sample["x"], 2 * picture)  # the processor as it was changed for fine-tuning
+    with torch.no_grad():
+        assert tuned.model(processor.collate([sample])).shape == (1, 2)
+
+
+def test_what_a_finetuned_run_cannot_be_loaded_for_is_said(pretrained, tmp_path, capsys):
+    with pytest.raises(CheckpointError, match="holds no fine-tuned model"):
+        load_finetuned(pretrained)
+    run = tmp_path / "tuned"
+    assert main("finetune", "--from_run", pretrained, "--run_dir", run) == 0, capsys.readouterr().err
+    about = json.loads((run / "finetuned.json").read_text())
+    for change, fault in (
+        ({"format": 9}, "format 9, this version reads format 1"),
+        ({"modality": "smell"}, "the model reads no modality 'smell'"),
+        ({"task": {"class_path": "os.system", "init_args": {"command": "ls"}}}, "names the class 'os.system'"),
+        ({"facts": {}}, "the head cannot be built"),
+        ({"facts": {"labels": ["bright"]}}, "does not fit the model"),
+    ):
+        (run / "finetuned.json").write_text(json.dumps(about | change))
+        with pytest.raises(CheckpointError, match=fault):
+            load_finetuned(run)

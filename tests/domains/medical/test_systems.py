@@ -161,7 +161,7 @@ def test_the_system_of_long_texts_begins_with_a_model_of_short_ones(tmp_path):
 
 def test_every_system_of_the_objective_library_is_there():
     named = """
-        clip siglip filip lit wukong cwcl tcl protoclip pyramidclip tips symile one_to_k fdt lexvla irra coca mobileclip m2
-        longclip hqclip nevlp slap dcd plip uniemox mixreorg ptp cyclip xbm multimae fourm dino ibot ctp ctp_next
+        clip siglip filip lit wukong cwcl tcl protoclip pyramidclip tips symile one_to_k fdt lexvla irra coca mobileclip
+        m2 longclip hqclip nevlp slap dcd plip uniemox mixreorg ptp cyclip xbm multimae fourm dino ibot ctp ctp_next
     """
     assert set(named.split()) <= set(SYSTEMS) | WHOLE_COMMAND

@@ -1,0 +1,7 @@
+"""Raw file or array to model input: used by training, evaluation, embedding and deployment alike."""
+
+from domains.remote_sensing.processors.captions import CaptionProcessor as CaptionProcessor
+from domains.remote_sensing.processors.labels import LabelMapProcessor as LabelMapProcessor
+from domains.remote_sensing.processors.optical import OpticalProcessor as OpticalProcessor
+from domains.remote_sensing.processors.radar import RadarProcessor as RadarProcessor
+from domains.remote_sensing.processors.raster import RasterProcessor as RasterProcessor
