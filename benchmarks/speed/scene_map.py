@@ -150,8 +150,8 @@ def main() -> None:
     args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(
         f"{args.side} x {args.side} x 12: {found['seconds']:.0f} s ({found['cpu_seconds']:.0f} s of processor), "
-        f"{found['peak_mib']:.0f} MiB beyond the model (limit {LIMIT_MIB}), {found['process_peak_mib']:.0f} MiB in all, "
-        f"{found['wrong_pixels']:.0f} pixels of wrong validity"
+        f"{found['peak_mib']:.0f} MiB beyond the model (limit {LIMIT_MIB}), {found['process_peak_mib']:.0f} MiB in all,"
+        f" {found['wrong_pixels']:.0f} pixels of wrong validity"
     )
     print(f"written to {args.out}")
     if found["peak_mib"] > LIMIT_MIB or found["wrong_pixels"]:
