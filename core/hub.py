@@ -20,7 +20,7 @@ from torch import nn
 
 from core.config.build import build
 from core.config.check import FaultFinder, is_node
-from core.data.processor import Processor
+from core.data.processor import CONTENT_KINDS, Processor
 from core.errors import CheckpointError, ConfigError, DataError, HeptadError, nearest
 from core.files import MANIFEST, atomic_folder, fsync, sha256_of, verify_manifest
 from core.models.dual_encoder import DualEncoder
@@ -155,8 +155,8 @@ class ModalityEncoder:
             yield self.encode_samples(samples, pooled=pooled)
 
     def load(self, source: Any) -> dict[str, np.ndarray]:
-        """A source through the processor; a str is a path unless the modality is text."""
-        if isinstance(source, str) and self.processor.modality_kind != "text":
+        """A source through the processor; a str is a path unless the modality is one whose content is a str."""
+        if isinstance(source, str) and self.processor.modality_kind not in CONTENT_KINDS:
             source = Path(source)
         sample = self.processor.load(source)
         if not sample:

@@ -93,7 +93,7 @@ class ToyLayout(Layout):
 class PictureProcessor(Processor):
     """A .npy array (SIDE, SIDE) as one channel; noise is added while training."""
 
-    modality_kind: ClassVar[Literal["image", "volume", "text"]] = "image"
+    modality_kind: ClassVar[Literal["image", "volume", "text", "graph"]] = "image"
     not_in_load: ClassVar[frozenset[str]] = frozenset({"noise"})
 
     def __init__(self, *, noise: float = 0.0, gain: float = 1.0) -> None:

@@ -20,6 +20,7 @@ from core.errors import ConfigError
 from core.types import ModalityInput
 
 Sample = dict[str, np.ndarray]
+CONTENT_KINDS = ("text", "graph")  # kinds of modality whose source, when it is a str, is the content and not a path
 
 
 class Processor(ABC):
@@ -29,7 +30,7 @@ class Processor(ABC):
     result. not_in_load: arguments that only `augment` or `collate` use, so that changing them keeps cached samples.
     """
 
-    modality_kind: ClassVar[Literal["image", "volume", "text"]]
+    modality_kind: ClassVar[Literal["image", "volume", "text", "graph"]]
     version: ClassVar[int] = 1
     of: str = ""  # the modality whose source this one reads too (a part of a text, another view); empty: its own
     not_in_load: ClassVar[frozenset[str]] = frozenset()

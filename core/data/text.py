@@ -91,7 +91,7 @@ class TextProcessor(Processor):
     vocab_size and min_frequency matter to `fit` alone; `vocabulary` is the number of ids the model has to embed.
     """
 
-    modality_kind: ClassVar[Literal["image", "volume", "text"]] = "text"
+    modality_kind: ClassVar[Literal["image", "volume", "text", "graph"]] = "text"
     not_in_load: ClassVar[frozenset[str]] = frozenset({"vocab_size", "min_frequency"})  # told by the vocabulary itself
 
     def __init__(self, *, vocab_size: int = 8192, max_length: int = 128, min_frequency: int = 2, of: str = "") -> None:

@@ -54,10 +54,10 @@ def run(request: Request) -> None:
 
 
 def sample_files(domain: str) -> list[Path]:
-    """Some files of the embedded sample data."""
+    """Some files of the embedded sample data; its folder where records are rows of a table."""
     layout = setup.layout_class(domain, "")(split="test")  # type: ignore[call-arg]
     records = [layout.record(i) for i in range(min(16, len(layout)))]
-    return [s for r in records for s in r.sources.values() if isinstance(s, Path)]
+    return [s for r in records for s in r.sources.values() if isinstance(s, Path)] or [layout.root]
 
 
 def rows(

@@ -36,7 +36,7 @@ class RadiographProcessor(Processor):
     percentiles). The sample keeps `x` (H, W) as float16. Resizing averages what it shrinks (antialiased).
     """
 
-    modality_kind: ClassVar[Literal["image", "volume", "text"]] = "image"
+    modality_kind: ClassVar[Literal["image", "volume", "text", "graph"]] = "image"
     not_in_load: ClassVar[frozenset[str]] = frozenset(
         {"channels", "shift", "scale", "rotate", "contrast", "noise", "crop", "of"}
     )

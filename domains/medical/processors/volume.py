@@ -46,7 +46,7 @@ class VolumeProcessor(Processor):
     `planes` names what shows the scan: `x` first, and further arrays (S, H, W) of stored values that vary with it.
     """
 
-    modality_kind: ClassVar[Literal["image", "volume", "text"]] = "volume"
+    modality_kind: ClassVar[Literal["image", "volume", "text", "graph"]] = "volume"
     not_in_load: ClassVar[frozenset[str]] = frozenset({"shift", "scale", "noise"})
     units: ClassVar[Units]  # what values of files mean that cannot say it themselves
     air: ClassVar[float]  # the stored value outside the scan

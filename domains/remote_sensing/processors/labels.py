@@ -26,7 +26,7 @@ class LabelMapProcessor(Processor):
     Takes a Path or a LabelSource. The sample holds `x` (H, W) int16; collate: x (V, H, W) int64, extra `valid` bool.
     """
 
-    modality_kind: ClassVar[Literal["image", "volume", "text"]] = "image"
+    modality_kind: ClassVar[Literal["image", "volume", "text", "graph"]] = "image"
     not_in_load: ClassVar[frozenset[str]] = frozenset({"crop", "crop_step", "flip", "rotate"})
 
     def __init__(

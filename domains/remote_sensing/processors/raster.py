@@ -49,7 +49,7 @@ class RasterProcessor(Processor):
     (both nan when unknown). collate: x (V, C, H, W) float32, extra `valid` (V, H, W) bool, `lonlat`, `day`.
     """
 
-    modality_kind: ClassVar[Literal["image", "volume", "text"]] = "image"
+    modality_kind: ClassVar[Literal["image", "volume", "text", "graph"]] = "image"
     not_in_load: ClassVar[frozenset[str]] = frozenset(
         {"normalise", "statistics", "low", "high", "crop", "crop_step", "flip", "rotate", "gain", "shift"}
     )

@@ -1,0 +1,30 @@
+"""Molecules, their texts and reactions. Light to import: torch, RDKit come with the first use of a name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.hub import load_encoder as load_encoder
+
+_WHERE = {
+    "load_encoder": "core.hub",
+    "read_molecule": "domains.molecules.io",
+    "read_reaction": "domains.molecules.io",
+    "MoleculePolicy": "domains.molecules.policy",
+    "graph_of": "domains.molecules.graphs",
+    "layout_class": "domains.molecules.data",
+}
+__all__ = list(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'domains.molecules' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

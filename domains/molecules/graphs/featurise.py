@@ -1,0 +1,180 @@
+"""Molecules to graphs, many at a time.
+
+What an atom is follows from few facts: RDKit's hash of its surroundings (element, degree, hydrogens, charge, isotope,
+ring), the orders of its bonds, and whether one of them is conjugated. Each combination is asked of RDKit once, atom by
+atom (`properties`), and looked up from then on; the facts themselves come as one array per molecule.
+Shape legend: N = atoms and M = bonds of all molecules together, E = 2M.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from core.errors import DataError
+from domains.molecules.graphs import properties
+from domains.molecules.graphs.smiles_bonds import smiles_bonds
+from domains.molecules.graphs.vocabulary import ATOM_PROPERTIES, HU2, Graph, Vocabulary
+from domains.molecules.io.parse import read_many, read_molecule
+from domains.molecules.policy import AS_WRITTEN, MoleculePolicy
+
+CHUNK = 256  # molecules whose arrays are handled together
+_ORDER_TO_TYPE = np.array([4, 4, 0, 3, 1, 4, 2], np.int16)  # twice the bond order -> row of the bond type
+_AROMATIC = 3
+_known: dict[int, list[int]] = {}  # combination of facts -> the nine properties
+
+
+def graph_of(text: str, vocabulary: Vocabulary = HU2, policy: MoleculePolicy = AS_WRITTEN) -> Graph:
+    """The graph of one string (SMILES, InChI, molfile block). Raises DataError as `read_molecule` does."""
+    mol = read_molecule(text, policy)
+    return _graphs([mol], [text if policy.changes_nothing else ""], vocabulary)[0]
+
+
+def graphs_of(
+    texts: Sequence[str], vocabulary: Vocabulary = HU2, policy: MoleculePolicy = AS_WRITTEN
+) -> list[Graph | DataError]:
+    """A graph or its error for every string, in order."""
+    out: list[Graph | DataError] = []
+    for start in range(0, len(texts), CHUNK):
+        chunk = list(texts[start : start + CHUNK])
+        found = read_many(chunk, policy)
+        good = [i for i, mol in enumerate(found) if not isinstance(mol, DataError)]
+        made = _graphs([found[i] for i in good], [chunk[i] if policy.changes_nothing else "" for i in good], vocabulary)
+        filled: list[Any] = found
+        for i, graph in zip(good, made, strict=True):
+            filled[i] = graph
+        out += filled
+    return out
+
+
+def graph_of_molecule(mol: Any, vocabulary: Vocabulary = HU2) -> Graph:
+    """The graph of an RDKit molecule, its atoms and bonds in their order."""
+    return _graphs([mol], [""], vocabulary)[0]
+
+
+def _graphs(mols: list[Any], texts: list[str], vocabulary: Vocabulary) -> list[Graph]:
+    if not mols:
+        return []
+    facts = [_bulk(mol, text) for mol, text in zip(mols, texts, strict=True)]
+    atoms_NP, atom_ends, ends_M2, bonds_MP, bond_ends = _joined(mols, texts, facts)
+    atoms_NF = vocabulary.atoms(atoms_NP).astype(np.int16)
+    bonds_EF = np.repeat(vocabulary.bonds(bonds_MP), 2, axis=0).astype(np.int16)
+    both_E2 = np.stack([ends_M2, ends_M2[:, ::-1]], axis=1).reshape(-1, 2).astype(np.int32)
+    graphs, atom_at, bond_at = [], 0, 0
+    for atom_end, bond_end in zip(atom_ends.tolist(), bond_ends.tolist(), strict=True):
+        edges = slice(2 * bond_at, 2 * bond_end)
+        graphs.append(
+            Graph(
+                atoms_NF[atom_at:atom_end],
+                np.ascontiguousarray((both_E2[edges] - np.int32(atom_at)).T),
+                bonds_EF[edges],
+                vocabulary.name,
+            )
+        )
+        atom_at, bond_at = atom_end, bond_end
+    return graphs
+
+
+def _bulk(mol: Any, text: str) -> tuple[Any, list[int], list[int], np.ndarray, bool]:
+    """(hash per atom, first and second atom of each bond, twice its order, whether all of that can be relied on)."""
+    from rdkit.Chem import GetAdjacencyMatrix, rdMolDescriptors
+
+    hashes = rdMolDescriptors.GetConnectivityInvariants(mol, True)
+    bonds = mol.GetNumBonds()
+    read = smiles_bonds(text) if text else None
+    if read is not None and read[0] == len(hashes) and len(read[1]) == bonds:
+        first, second = read[1], read[2]
+        plain = True
+    else:
+        listed = list(mol.GetBonds())
+        first, second = [b.GetBeginAtomIdx() for b in listed], [b.GetEndAtomIdx() for b in listed]
+        plain = False
+    if not bonds:
+        return hashes, first, second, np.zeros(0, np.int64), plain
+    order = (2 * GetAdjacencyMatrix(mol, useBO=True)[first, second]).astype(np.int64)
+    return hashes, first, second, order, plain and bool(order.min() > 0)
+
+
+def _joined(
+    mols: list[Any], texts: list[str], facts: list[Any]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Atom properties (N, 9), ends of molecules among atoms, bonds (M, 2), their properties (M, 4), and ends."""
+    atom_ends = np.cumsum([len(fact[0]) for fact in facts])
+    bond_ends = np.cumsum([len(fact[1]) for fact in facts])
+    shift_M = np.repeat(atom_ends - [len(fact[0]) for fact in facts], [len(fact[1]) for fact in facts])
+    hash_N = np.fromiter((h for fact in facts for h in fact[0]), np.int64, int(atom_ends[-1]))
+    ends_M2 = np.empty((int(bond_ends[-1]), 2), np.int64)
+    for side in (0, 1):
+        ends_M2[:, side] = np.fromiter((a for fact in facts for a in fact[1 + side]), np.int64, len(ends_M2)) + shift_M
+    order_M = np.concatenate([fact[3] for fact in facts]) if len(ends_M2) else np.zeros(0, np.int64)
+    bonds_MP = np.zeros((len(ends_M2), 4), np.int64)
+    bonds_MP[:, 0] = _ORDER_TO_TYPE[np.clip(order_M, 0, 6)]
+    aromatic_M = bonds_MP[:, 0] == _AROMATIC
+    rich_N = np.zeros(len(hash_N), bool)  # atoms with a bond above single
+    rich_N[ends_M2[order_M > 2].reshape(-1)] = True
+    bonds_MP[:, 2] = aromatic_M
+    asked_M = ~aromatic_M & rich_N[ends_M2].any(axis=1)  # no other bond can be conjugated
+    _ask_conjugation(mols, bonds_MP, asked_M, bond_ends)
+    code_N = hash_N + (_sums(ends_M2, order_M + 64 * aromatic_M, len(hash_N)) << 33)
+    code_N += (_sums(ends_M2, bonds_MP[:, 2], len(hash_N)) > 0).astype(np.int64) << 32
+    atoms_NP = _looked_up(mols, code_N, atom_ends)
+    _geometry(mols, texts, facts, atoms_NP, bonds_MP, atom_ends, bond_ends)
+    return atoms_NP, atom_ends, ends_M2, bonds_MP, bond_ends
+
+
+def _sums(ends_M2: np.ndarray, value_M: np.ndarray, atoms: int) -> np.ndarray:
+    """Sum of a value of bonds over each atom's bonds."""
+    return np.bincount(ends_M2.reshape(-1), np.repeat(value_M, 2), minlength=atoms).astype(np.int64)
+
+
+def _ask_conjugation(mols: list[Any], bonds_MP: np.ndarray, asked_M: np.ndarray, bond_ends: np.ndarray) -> None:
+    rows = np.flatnonzero(asked_M)
+    owners = np.searchsorted(bond_ends, rows, side="right")
+    starts = np.concatenate([[0], bond_ends])[owners]
+    answers = [
+        mols[owner].GetBondWithIdx(bond).GetIsConjugated()
+        for owner, bond in zip(owners.tolist(), (rows - starts).tolist(), strict=True)
+    ]
+    bonds_MP[rows, 2] = answers
+
+
+def _looked_up(mols: list[Any], code_N: np.ndarray, atom_ends: np.ndarray) -> np.ndarray:
+    """(N, 9) properties by code; a code that is new is asked of RDKit and kept, without its chirality."""
+    codes, seen_at, which_N = np.unique(code_N, return_index=True, return_inverse=True)
+    table = np.empty((len(codes), len(ATOM_PROPERTIES)), np.int64)
+    for row, (code, atom) in enumerate(zip(codes.tolist(), seen_at.tolist(), strict=True)):
+        known = _known.get(code)
+        if known is None:
+            owner = int(np.searchsorted(atom_ends, atom, side="right"))
+            start = int(atom_ends[owner - 1]) if owner else 0
+            known = properties.atom_properties(mols[owner].GetAtomWithIdx(atom - start))
+            known[1] = 0
+            _known[code] = known
+        table[row] = known
+    return table[which_N]
+
+
+def _geometry(
+    mols: list[Any],
+    texts: list[str],
+    facts: list[Any],
+    atoms_NP: np.ndarray,
+    bonds_MP: np.ndarray,
+    atom_ends: np.ndarray,
+    bond_ends: np.ndarray,
+) -> None:
+    """Fill in chirality, double-bond stereo and direction where there can be any; redo what is not plain."""
+    for i, (mol, text, fact) in enumerate(zip(mols, texts, facts, strict=True)):
+        atom_at, bond_at = (int(ends[i - 1]) if i else 0 for ends in (atom_ends, bond_ends))
+        if not fact[4]:
+            atoms_NP[atom_at : atom_ends[i]] = [properties.atom_properties(atom) for atom in mol.GetAtoms()]
+            if len(fact[1]):
+                bonds_MP[bond_at : bond_ends[i]] = [properties.bond_properties(bond) for bond in mol.GetBonds()]
+            continue
+        if "@" in text:
+            atoms_NP[atom_at : atom_ends[i], 1] = [properties.chirality(atom) for atom in mol.GetAtoms()]
+        if "/" in text or "\\" in text:
+            pairs = [(properties.bond_stereo(bond), properties.bond_direction(bond)) for bond in mol.GetBonds()]
+            bonds_MP[bond_at : bond_ends[i], 1], bonds_MP[bond_at : bond_ends[i], 3] = zip(*pairs, strict=True)
