@@ -9,6 +9,7 @@ Shape legend: N = atoms and M = bonds of all molecules together, E = 2M.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -57,58 +58,55 @@ def graph_of_molecule(mol: Any, vocabulary: Vocabulary = HU2) -> Graph:
 def _graphs(mols: list[Any], texts: list[str], vocabulary: Vocabulary) -> list[Graph]:
     if not mols:
         return []
-    facts = [_bulk(mol, text) for mol, text in zip(mols, texts, strict=True)]
-    atoms_NP, atom_ends, ends_M2, bonds_MP, bond_ends = _joined(mols, texts, facts)
+    from rdkit.Chem import GetAdjacencyMatrix, rdMolDescriptors
+
+    hashes = rdMolDescriptors.GetConnectivityInvariants
+    facts = [_bulk(mol, text, hashes(mol, True), GetAdjacencyMatrix) for mol, text in zip(mols, texts, strict=True)]
+    atoms_NP, atom_ends, ends_2M, bonds_MP, bond_ends = _joined(mols, texts, facts)
     atoms_NF = vocabulary.atoms(atoms_NP).astype(np.int16)
     bonds_EF = np.repeat(vocabulary.bonds(bonds_MP), 2, axis=0).astype(np.int16)
-    both_E2 = np.stack([ends_M2, ends_M2[:, ::-1]], axis=1).reshape(-1, 2).astype(np.int32)
-    graphs, atom_at, bond_at = [], 0, 0
-    for atom_end, bond_end in zip(atom_ends.tolist(), bond_ends.tolist(), strict=True):
-        edges = slice(2 * bond_at, 2 * bond_end)
+    edges_2E = np.stack([ends_2M, ends_2M[::-1]], axis=2).reshape(2, -1).astype(np.int32)
+    graphs, name = [], vocabulary.name
+    atom_at = bond_at = 0
+    for atom_end, bond_end in zip(atom_ends.tolist(), (2 * bond_ends).tolist(), strict=True):
         graphs.append(
-            Graph(
-                atoms_NF[atom_at:atom_end],
-                np.ascontiguousarray((both_E2[edges] - np.int32(atom_at)).T),
-                bonds_EF[edges],
-                vocabulary.name,
-            )
+            Graph(atoms_NF[atom_at:atom_end], edges_2E[:, bond_at:bond_end], bonds_EF[bond_at:bond_end], name)
         )
         atom_at, bond_at = atom_end, bond_end
     return graphs
 
 
-def _bulk(mol: Any, text: str) -> tuple[Any, list[int], list[int], np.ndarray, bool]:
-    """(hash per atom, first and second atom of each bond, twice its order, whether all of that can be relied on)."""
-    from rdkit.Chem import GetAdjacencyMatrix, rdMolDescriptors
-
-    hashes = rdMolDescriptors.GetConnectivityInvariants(mol, True)
+def _bulk(mol: Any, text: str, hashes: Any, adjacency: Any) -> tuple[Any, list[int], list[int], np.ndarray, bool]:
+    """(hash per atom, first and second atom of each bond, adjacency matrix of bond orders, whether the string gave
+    the bonds)."""
     bonds = mol.GetNumBonds()
     read = smiles_bonds(text) if text else None
     if read is not None and read[0] == len(hashes) and len(read[1]) == bonds:
         first, second = read[1], read[2]
         plain = True
     else:
-        listed = list(mol.GetBonds())
+        listed = properties.bonds_of(mol)
         first, second = [b.GetBeginAtomIdx() for b in listed], [b.GetEndAtomIdx() for b in listed]
         plain = False
-    if not bonds:
-        return hashes, first, second, np.zeros(0, np.int64), plain
-    order = (2 * GetAdjacencyMatrix(mol, useBO=True)[first, second]).astype(np.int64)
-    return hashes, first, second, order, plain and bool(order.min() > 0)
+    return hashes, first, second, adjacency(mol, True), plain
 
 
 def _joined(
     mols: list[Any], texts: list[str], facts: list[Any]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Atom properties (N, 9), ends of molecules among atoms, bonds (M, 2), their properties (M, 4), and ends."""
-    atom_ends = np.cumsum([len(fact[0]) for fact in facts])
-    bond_ends = np.cumsum([len(fact[1]) for fact in facts])
-    shift_M = np.repeat(atom_ends - [len(fact[0]) for fact in facts], [len(fact[1]) for fact in facts])
-    hash_N = np.fromiter((h for fact in facts for h in fact[0]), np.int64, int(atom_ends[-1]))
-    ends_M2 = np.empty((int(bond_ends[-1]), 2), np.int64)
+    """Atom properties (N, 9), ends of molecules among atoms, bonds (2, M) by number of atom in its molecule, their
+    properties (M, 4), and ends of molecules among bonds."""
+    atoms_B = np.array([len(fact[0]) for fact in facts])
+    bonds_B = np.array([len(fact[1]) for fact in facts])
+    atom_ends, bond_ends = atoms_B.cumsum(), bonds_B.cumsum()
+    hash_N = np.fromiter(chain.from_iterable(fact[0] for fact in facts), np.int64, int(atom_ends[-1]))
+    ends_2M = np.empty((2, int(bond_ends[-1])), np.int64)
     for side in (0, 1):
-        ends_M2[:, side] = np.fromiter((a for fact in facts for a in fact[1 + side]), np.int64, len(ends_M2)) + shift_M
-    order_M = np.concatenate([fact[3] for fact in facts]) if len(ends_M2) else np.zeros(0, np.int64)
+        listed = chain.from_iterable(fact[1 + side] for fact in facts)
+        ends_2M[side] = np.fromiter(listed, np.int64, ends_2M.shape[1])
+    cell_M = np.repeat((atoms_B**2).cumsum() - atoms_B**2, bonds_B) + ends_2M[0] * np.repeat(atoms_B, bonds_B) + ends_2M[1]
+    order_M = (2 * np.concatenate([fact[3].reshape(-1) for fact in facts])[cell_M]).astype(np.int64)
+    ends_M2 = (ends_2M + np.repeat(atom_ends - atoms_B, bonds_B)).T  # numbered through all molecules
     bonds_MP = np.zeros((len(ends_M2), 4), np.int64)
     bonds_MP[:, 0] = _ORDER_TO_TYPE[np.clip(order_M, 0, 6)]
     aromatic_M = bonds_MP[:, 0] == _AROMATIC
@@ -121,7 +119,7 @@ def _joined(
     code_N += (_sums(ends_M2, bonds_MP[:, 2], len(hash_N)) > 0).astype(np.int64) << 32
     atoms_NP = _looked_up(mols, code_N, atom_ends)
     _geometry(mols, texts, facts, atoms_NP, bonds_MP, atom_ends, bond_ends)
-    return atoms_NP, atom_ends, ends_M2, bonds_MP, bond_ends
+    return atoms_NP, atom_ends, ends_2M, bonds_MP, bond_ends
 
 
 def _sums(ends_M2: np.ndarray, value_M: np.ndarray, atoms: int) -> np.ndarray:
@@ -169,12 +167,12 @@ def _geometry(
     for i, (mol, text, fact) in enumerate(zip(mols, texts, facts, strict=True)):
         atom_at, bond_at = (int(ends[i - 1]) if i else 0 for ends in (atom_ends, bond_ends))
         if not fact[4]:
-            atoms_NP[atom_at : atom_ends[i]] = [properties.atom_properties(atom) for atom in mol.GetAtoms()]
+            atoms_NP[atom_at : atom_ends[i]] = [properties.atom_properties(atom) for atom in properties.atoms_of(mol)]
             if len(fact[1]):
-                bonds_MP[bond_at : bond_ends[i]] = [properties.bond_properties(bond) for bond in mol.GetBonds()]
+                bonds_MP[bond_at : bond_ends[i]] = [properties.bond_properties(bond) for bond in properties.bonds_of(mol)]
             continue
         if "@" in text:
-            atoms_NP[atom_at : atom_ends[i], 1] = [properties.chirality(atom) for atom in mol.GetAtoms()]
+            atoms_NP[atom_at : atom_ends[i], 1] = [properties.chirality(atom) for atom in properties.atoms_of(mol)]
         if "/" in text or "\\" in text:
-            pairs = [(properties.bond_stereo(bond), properties.bond_direction(bond)) for bond in mol.GetBonds()]
+            pairs = [(properties.bond_stereo(bond), properties.bond_direction(bond)) for bond in properties.bonds_of(mol)]
             bonds_MP[bond_at : bond_ends[i], 1], bonds_MP[bond_at : bond_ends[i], 3] = zip(*pairs, strict=True)

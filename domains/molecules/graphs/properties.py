@@ -26,6 +26,16 @@ def _rows() -> tuple[dict[Any, int], ...]:
     )
 
 
+def atoms_of(mol: Any) -> list[Any]:
+    """The atoms of a molecule; by number, as iterating over `GetAtoms` takes RDKit twice as long."""
+    return [mol.GetAtomWithIdx(i) for i in range(mol.GetNumAtoms())]
+
+
+def bonds_of(mol: Any) -> list[Any]:
+    """The bonds of a molecule, in order."""
+    return [mol.GetBondWithIdx(i) for i in range(mol.GetNumBonds())]
+
+
 def chirality(atom: Any) -> int:
     return _rows()[0].get(atom.GetChiralTag(), 4)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 
 _BRACKET = re.compile(r"\[\d*(?:Cl|Br|Si|[Ss]e|[BCNOPSFI]|[bcnops])(?![a-z])[^\]]*\]")
-_TOKEN = re.compile(
-    r"(\[[^\]]*\]|Br|Cl|[BCNOPSFIbcnops])|([()])|([-=#:/\\]?)(?:%\((\d+)\)|%(\d\d)|(\d))|(\.)|([^-=#:/\\])"
-)
+_tokens = re.compile(r"\[[^\]]*\]|Br|Cl|[-=#:/\\]?(?:%\(\d+\)|%\d\d|\d)|.", re.DOTALL).findall
+_ATOMS = frozenset(["Br", "Cl", *"BCNOPSFIbcnops"])
+_BONDS = frozenset("-=#:/\\")
 
 
 def smiles_bonds(text: str) -> tuple[int, list[int], list[int]] | None:
@@ -28,34 +28,40 @@ def smiles_bonds(text: str) -> tuple[int, list[int], list[int]] | None:
     rings: dict[int, tuple[int, str]] = {}
     closed: list[tuple[int, int, int]] = []
     before, atoms = -1, 0
-    for atom, branch, order, wide, two, one, dot, other in _TOKEN.findall(text):
-        if atom:
+    for token in _tokens(text):
+        if token in _ATOMS or token[0] == "[":
             if before >= 0:
                 first.append(before)
                 second.append(atoms)
             before = atoms
             atoms += 1
-        elif branch == "(":
+        elif token == "(":
             branches.append(before)
-        elif branch:
+        elif token == ")":
             if not branches:
                 return None
             before = branches.pop()
-        elif dot:
+        elif token in _BONDS:
+            continue
+        elif token == ".":
             before = -1
-        elif other:
-            return None
-        else:
-            number = int(wide or two or one)
+        elif token[-1].isdigit() or token[-1] == ")":
+            order = token[0] if token[0] in _BONDS else ""
+            number = int(token.strip("-=#:/\\%()"))
             opened = rings.pop(number, None)
             if opened is None:
                 rings[number] = (before, order)
             else:  # a ring bond begins at its end, unless its beginning says of what kind it is
                 closed.append((number, opened[0], before) if opened[1] else (number, before, opened[0]))
+        else:
+            return None
     if rings:
         return None
     closed.sort(key=_number)
-    return atoms, [*first, *(ring[1] for ring in closed)], [*second, *(ring[2] for ring in closed)]
+    for _, begin, end in closed:
+        first.append(begin)
+        second.append(end)
+    return atoms, first, second
 
 
 def _number(ring: tuple[int, int, int]) -> int:
