@@ -164,6 +164,10 @@ def check_fit(model: DualEncoder, processors: Mapping[str, Processor], layouts: 
                 f"the tokenizer of '{modality}' has {vocabulary} tokens and its encoder embeds {rows}; "
                 f"raise vocab_size of the encoder or lower it in the processor"
             )
+    for modality in model.reads:
+        made, read = (getattr(part, "input_spec", None) for part in (processors[modality], model.encoder_of(modality)))
+        if made is not None and read is not None and made != read:
+            raise ConfigError(f"'{modality}': the processor makes {made}, the encoder reads {read}; give both the same")
     train = layouts["train"]
     seen: set[str] = set()
     for index in range(min(len(train), 256)):

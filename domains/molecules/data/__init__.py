@@ -1,0 +1,32 @@
+"""Layouts of molecular datasets, by name. Nothing is imported until a layout is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from core.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from core.data.layout import Layout
+
+LAYOUTS = {
+    "shipped": "domains.molecules.data.samples:ShippedMolecules",
+    "smiles_csv": "domains.molecules.data.smiles_csv:SmilesCSV",
+    "sdf_folder": "domains.molecules.data.sdf_folder:SDFFolder",
+    "moleculenet": "domains.molecules.data.moleculenet:MoleculeNet",
+    "chebi20": "domains.molecules.data.chebi20:ChEBI20",
+    "pcdes": "domains.molecules.data.pcdes:PCdes",
+    "pubchemstm": "domains.molecules.data.pubchem:PubChemSTM",
+    "pubchem324k": "domains.molecules.data.pubchem:PubChem324k",
+    "uspto50k": "domains.molecules.data.reactions:USPTO50k",
+    "openexp": "domains.molecules.data.reactions:OpenExp",
+}
+
+
+def layout_class(name: str) -> type[Layout]:
+    """The layout class called `name`. Raises ConfigError with the nearest name."""
+    if name not in LAYOUTS:
+        raise ConfigError(f"data.layout: there is no layout '{name}'{nearest(name, LAYOUTS)}")
+    module, _, attribute = LAYOUTS[name].partition(":")
+    return getattr(import_module(module), attribute)
