@@ -57,13 +57,15 @@ def build(*, folder: Path | None = None, most: int | None = None) -> Path:
 def write(root: Path, *, most: int | None = None) -> None:
     """Write raw/CID2text.json, raw/CID2SMILES.csv, splits.csv and sources.csv below `root`; equal calls, equal files."""
     from domains.molecules.describe import facts_of, paragraphs
+    from domains.molecules.io.rdkit import silent
 
     texts: dict[str, list[str]] = {}
     smiles: dict[str, str] = {}
     groups: dict[str, str] = {}
     origins: dict[str, str] = {}
     for origin, name, key, mol in _ticked(_molecules(), most):
-        facts = facts_of(mol)
+        with silent():
+            facts = facts_of(mol)
         texts[name] = paragraphs(facts, zlib.crc32(key.encode()))
         smiles[name], origins[name] = key, origin
         groups[name] = facts.scaffold or f"acyclic:{key}"
