@@ -50,10 +50,18 @@ def listing(known: dict[str, Suite]) -> str:
 
 
 def run_scripts(suite: Suite, rest: list[str]) -> int:
-    """Run every script of a suite with the same arguments, each in a process of its own."""
+    """Run every script of a suite, or that of `--suite NAME`, with the same arguments, each in a process of its own."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--suite", metavar="NAME")
+    asked, rest = parser.parse_known_args(rest)
+    if asked.suite is not None and asked.suite not in suite.scripts:
+        raise ConfigError(
+            f"--suite {asked.suite}: '{suite.name}' has no such script{nearest(asked.suite, suite.scripts)}"
+        )
+    scripts = suite.scripts if asked.suite is None else (asked.suite,)
     codes = [
         subprocess.run([sys.executable, "-m", f"benchmarks.{suite.name}.{script}", *rest], check=False).returncode
-        for script in suite.scripts
+        for script in scripts
     ]
     return max(codes, key=abs, default=0)
 

@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from core.config.build import build
 from core.config.check import FaultFinder, is_node
 from core.data.processor import Processor
 from core.errors import CheckpointError, ConfigError, DataError, HeptadError, nearest
-from core.files import MANIFEST, atomic_folder, fsync, verify_manifest
+from core.files import MANIFEST, atomic_folder, fsync, sha256_of, verify_manifest
 from core.models.dual_encoder import DualEncoder
 from core.weights import owned
 
@@ -272,14 +272,51 @@ def _class_paths(value: Any) -> Iterator[str]:
         yield from _class_paths(part)
 
 
+class Adopts(Protocol):
+    """A module that can take weights which were saved for a simpler form of it (other names or shapes)."""
+
+    def adopt(self, state: dict[str, torch.Tensor], prefix: str) -> None:
+        """Turn the entries of `state` under `prefix` into the module's own; leave what already fits as it is."""
+
+
+def begin_with(model: DualEncoder, processors: Mapping[str, Processor], where: Path) -> tuple[str, list[str]]:
+    """Load weights, and what processors learned, of a saved model into parts that training is about to begin with.
+
+    Every name and shape must be the model's; modules with `adopt` convert theirs first. A processor whose modality the
+    saved model has gets its fitted state, since token ids mean nothing without it; any other is left to be fitted.
+    Returns the weights' fingerprint and the modalities whose processors are fitted now. Raises CheckpointError that
+    lists what does not fit.
+    """
+    folder = locate(where)
+    config = _read_config(folder / "config.json")
+    _check_hashes(folder)
+    path = folder / "model.safetensors"
+    state = _read_weights(path)
+    for name, module in model.named_modules():
+        if callable(getattr(module, "adopt", None)) and isinstance(module, nn.Module):
+            cast(Adopts, module).adopt(state, f"{name}." if name else "")
+    _load_state(model, state, path)
+    fitted = [modality for modality in processors if modality in config["processors"]]
+    for modality in fitted:
+        processors[modality].restore(folder / "processors" / modality)
+    return sha256_of(path)[:16], fitted
+
+
 def _load_weights(model: nn.Module, path: Path) -> None:
+    _load_state(model, _read_weights(path), path)
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        state = load_file(path)
+        return load_file(path)
     except (OSError, ValueError, SafetensorError) as err:
         raise CheckpointError(f"{path}: cannot be read ({err}); copy the saved model again") from err
+
+
+def _load_state(model: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:
     faults = weight_faults(model, state)
     if faults:
         shown = faults[:SHOWN] + ([f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else [])

@@ -13,13 +13,13 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.speed._process import MIB, in_fresh_process, peak, resident
 from core.errors import HeptadError, missing_extra
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SIDES = ("heptad", "open_clip")
 SCALE = 14.2857
-MIB = 2**20
+MODULE = "benchmarks.speed.contrastive"
 
 
 def tiled(a: Tensor, b: Tensor, scale: Tensor) -> Tensor:
@@ -119,36 +119,6 @@ def agreement(batch: int, dim: int) -> dict[str, float]:
     return out
 
 
-def resident() -> int:
-    """Bytes of this process in memory now."""
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)
-
-
-def peak() -> int:
-    """Largest number of bytes of this process in memory so far."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage would count what the parent had in memory when it started this process
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    import resource
-
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used if platform.system() == "Darwin" else used * 1024
-
-
-def in_fresh_process(arguments: list[str], threads: int) -> dict[str, float]:
-    """Run this module with `arguments` in a process of its own; its last line is the answer."""
-    env = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
-    command = [sys.executable, "-m", "benchmarks.speed.contrastive", *arguments]
-    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"the measurement failed (exit code {done.returncode}): {' '.join(command)}")
-    answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return answer
-
-
 def summary(runs: list[dict[str, float]]) -> dict[str, float]:
     seconds = [run["seconds"] for run in runs]
     return {
@@ -169,7 +139,7 @@ def compare(batch: int, dim: int, threads: int, repeats: int) -> dict[str, Any]:
     runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
     for repeat in range(repeats):
         for side in SIDES if repeat % 2 == 0 else SIDES[::-1]:
-            runs[side].append(in_fresh_process(["--measure", side, *size], threads))
+            runs[side].append(in_fresh_process(MODULE, ["--measure", side, *size], threads))
             print(f"  {side:>10}: {runs[side][-1]['seconds']:.2f} s", file=sys.stderr, flush=True)
     ours, theirs = (summary(runs[side]) for side in SIDES)
     paired = [t["seconds"] / o["seconds"] for o, t in zip(*(runs[side] for side in SIDES), strict=True)]
@@ -185,7 +155,7 @@ def compare(batch: int, dim: int, threads: int, repeats: int) -> dict[str, Any]:
         "speedup_min": min(paired),
         "memory_ratio": ours["peak_mib"] / theirs["peak_mib"],
         "largest_difference": in_fresh_process(
-            ["--measure", "agreement", "--batch", "1000", "--dim", str(dim)], threads
+            MODULE, ["--measure", "agreement", "--batch", "1000", "--dim", str(dim)], threads
         ),
         "runs": runs,
     }

@@ -63,6 +63,9 @@ class TrainerSettings(Settings):
     threads: Annotated[int, Field(ge=0)] = Field(
         0, description="CPU threads; 0: all cores. Recorded, as it changes sums"
     )
+    micro_batch: Annotated[int, Field(ge=0)] = Field(
+        0, description="rows per encoder forward (gradient cache): large batches in little memory; 0: all at once"
+    )
     gradient_clip: Annotated[float, Field(ge=0)] = Field(1.0, description="clip of the gradient norm; 0: none")
     log_every: Positive = Field(10, description="steps between lines of metrics.jsonl")
     validate_every: Positive = Field(100, description="steps between validations")
@@ -121,10 +124,13 @@ class PretrainConfig(RunSettings):
     model: Node = Field(description="the model, a node")
     objectives: list[Node] = Field(description="objective terms: nodes with an optional `weight`")
     teachers: dict[str, Node] = Field({}, description="teachers by name, for terms that ask for them: nodes")
+    init_from: Path | None = Field(None, description="run or saved model that gives the first weights and tokenizers")
     data: DataSettings = DataSettings()
     trainer: TrainerSettings = TrainerSettings()
     optim: OptimSettings = OptimSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    _init_exists = field_validator("init_from")(_existing)
 
 
 class FinetuneConfig(RunSettings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -56,18 +56,18 @@ class DataModule:
         self.indices: dict[str, list[int]] = {}
         self.skipped: dict[str, int] = {}
 
-    def fit_processors(self) -> None:
-        """Fit what learns from data (tokenizers) on the training split."""
+    def fit_processors(self, fitted: Collection[str] = ()) -> None:
+        """Fit what learns from data (tokenizers) on the training split, except the modalities that are `fitted`."""
         train = self.layouts["train"]
         for modality, processor in self.processors.items():
-            if not processor.of:
+            if not processor.of and modality not in fitted:
                 processor.fit(r.sources[modality] for r in train if modality in r.sources)
         for modality, processor in self.processors.items():
             if processor.of not in {"", *self.processors}:
                 raise ConfigError(
                     f"data.processors.{modality}: `of` is '{processor.of}'{nearest(processor.of, self.processors)}"
                 )
-            if processor.of and isinstance(processor, TextProcessor):
+            if processor.of and modality not in fitted and isinstance(processor, TextProcessor):
                 owner = self.processors[processor.of]
                 if not isinstance(owner, TextProcessor):
                     raise ConfigError(f"data.processors.{modality}: '{processor.of}' has no vocabulary to share")

@@ -109,6 +109,14 @@ class SteppableEncoder(Encoder):
     def embed(self, inp: ModalityInput) -> Tokens:
         """Input -> tokens with positions, before the first block."""
 
+    def place(self, grid: Sequence[int]) -> Tensor:
+        """(N, D) position vectors that `embed` adds to the tokens of `grid`: for parts that put tokens of their own in
+        place of hidden ones. Raises ConfigError where tokens have none that depend on the grid alone."""
+        raise ConfigError(
+            f"{type(self).__name__} does not tell the positions of its tokens, which a term that replaces some needs; "
+            "use core.encoders.ImageTransformer or VolumeTransformer"
+        )
+
     @abstractmethod
     def attn_part(self, i: int, h: Tensor, ctx: BlockContext) -> Tensor:
         """Attention half of block i, residual included: (V, N, D) -> (V, N, D)."""

@@ -5,10 +5,11 @@ Shape legend: V = rows, C = channels, H, W = pixels, N = tokens, D = width.
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from collections.abc import Sequence
 
-from core.encoders.transformer import TransformerEncoder, prepend_class
+from torch import Tensor
+
+from core.encoders.transformer import TransformerEncoder, class_tokens, prepend_class
 from core.errors import ConfigError
 from core.nn import MeanPool, PatchEmbed, Pooling, Positions, SinCosPositions, init_transformer
 from core.types import ModalityInput, Tokens
@@ -19,7 +20,8 @@ class ImageTransformer(TransformerEncoder):
 
     image_size, patch: pixels; image_size is the size that positions are made for, others resample them.
     pool: how tokens become one vector, mean over patches when None. stem: patch embedding, one strided convolution
-    when None (then `channels` is its input). positions: fixed sines when None. class_token: a trained token in front.
+    when None (then `channels` is its input). positions: fixed sines when None. class_token: a trained token in front,
+    or how many of them (TIPS has two, each the summary of another kind of caption).
     Raises ConfigError when sizes do not fit together.
     """
 
@@ -35,7 +37,7 @@ class ImageTransformer(TransformerEncoder):
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
         drop_path: float = 0.0,
-        class_token: bool = True,
+        class_token: bool | int = True,
         pool: Pooling | None = None,
         stem: PatchEmbed | None = None,
         positions: Positions | None = None,
@@ -53,10 +55,8 @@ class ImageTransformer(TransformerEncoder):
             raise ConfigError(f"ImageTransformer: image_size {image_size} is no multiple of patch {patch}")
         grid = (image_size // patch,) * 2
         self.image_size, self.patch = image_size, patch
-        self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if class_token else None
         init_transformer(self)
-        if self.class_token is not None:
-            nn.init.trunc_normal_(self.class_token, std=0.02)
+        self.class_token = class_tokens(int(class_token), width)
         # After the initialisation above, which is not theirs.
         self.stem = PatchEmbed(patch=(patch, patch), channels=channels, width=width) if stem is None else stem
         self.positions = SinCosPositions(grid=grid, width=width) if positions is None else positions
@@ -64,8 +64,12 @@ class ImageTransformer(TransformerEncoder):
 
     def embed(self, inp: ModalityInput) -> Tokens:
         x_VND, grid = self.stem(inp.x)
-        x_VND = prepend_class(self.class_token, x_VND + self.positions(grid).to(x_VND.dtype))
-        return Tokens(x=self.dropout(x_VND), grid=grid, prefix=0 if self.class_token is None else 1)
+        x_VND = prepend_class(self.class_token, x_VND + self.place(grid).to(x_VND.dtype))
+        prefix = 0 if self.class_token is None else self.class_token.shape[1]
+        return Tokens(x=self.dropout(x_VND), grid=grid, prefix=prefix)
+
+    def place(self, grid: Sequence[int]) -> Tensor:
+        return self.positions(grid)
 
 
 def check_parts(

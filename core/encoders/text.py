@@ -9,7 +9,7 @@ from torch import nn
 
 from core.encoders.transformer import TransformerEncoder
 from core.errors import ConfigError, DataError
-from core.nn import LearnedPositions, MeanPool, Pooling, init_transformer
+from core.nn import LearnedPositions, MeanPool, Pooling, Positions, init_transformer
 from core.types import ModalityInput, Tokens
 
 
@@ -19,8 +19,9 @@ class TextTransformer(TransformerEncoder):
     max_length: largest T. pool: mean over the real tokens when None; ClsPool for a tokenizer with a class token,
     LastPool for a causal encoder. prefix: special tokens in front that are no words (1 for a tokenizer that starts with
     a class token); they are always kept, and left out of means. `token_embedding` may be tied to a word head.
-    embedding_std: of the fresh token embeddings. BERT's 0.02 needs long training before pooled words are told apart; 0.3
-    suits runs of minutes from scratch.
+    embedding_std: of the fresh token embeddings. BERT's 0.02 needs long training before pooled words are told apart;
+    0.3 suits runs of minutes from scratch.
+    positions: a learned table when None; `StretchedPositions` for an encoder drawn out from a shorter one.
     Raises DataError for a longer sequence.
     """
 
@@ -41,6 +42,7 @@ class TextTransformer(TransformerEncoder):
         prefix: int = 0,
         pool: Pooling | None = None,
         embedding_std: float = 0.02,
+        positions: Positions | None = None,
     ) -> None:
         super().__init__(
             width=width,
@@ -61,7 +63,12 @@ class TextTransformer(TransformerEncoder):
         self.token_embedding = nn.Embedding(vocab_size, width)
         init_transformer(self)
         nn.init.normal_(self.token_embedding.weight, std=embedding_std)
-        self.positions = LearnedPositions(grid=(max_length,), width=width)
+        self.positions = LearnedPositions(grid=(max_length,), width=width) if positions is None else positions
+        if self.positions.grid != (max_length,) or self.positions.width != width:
+            raise ConfigError(
+                f"TextTransformer: the positions have grid {self.positions.grid} and width {self.positions.width}, "
+                f"the encoder {(max_length,)} and {width}"
+            )
 
     def embed(self, inp: ModalityInput) -> Tokens:
         length = inp.x.shape[1]

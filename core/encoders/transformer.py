@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from core.encoders.base import BlockContext, SteppableEncoder
+from core.errors import ConfigError
 from core.nn import Pooling, blocks
 from core.types import Encoded, Tokens
 
@@ -34,7 +35,7 @@ class TransformerEncoder(SteppableEncoder):
         causal: bool = False,
     ) -> None:
         super().__init__()
-        self.width, self.depth = width, depth
+        self.width, self.depth, self.causal = width, depth, causal
         self.pyramid_channels = (width,) if self.dense else ()
         self.dropout = nn.Dropout(dropout)
         self.blocks = blocks(
@@ -69,8 +70,15 @@ class TransformerEncoder(SteppableEncoder):
         )
 
 
+def class_tokens(count: int, width: int) -> nn.Parameter | None:
+    """(1, K, D) trained tokens for the front, drawn apart so that they learn different things; None for none."""
+    if count < 0:
+        raise ConfigError(f"class_token is {count}; give a number of tokens from 0 on")
+    return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, count, width), std=0.02)) if count else None
+
+
 def prepend_class(class_token: Tensor | None, x_VND: Tensor) -> Tensor:
-    """x with the (1, 1, D) class token in front of every row, or x when there is none."""
+    """x with the (1, K, D) class tokens in front of every row, or x when there are none."""
     if class_token is None:
         return x_VND
     return torch.cat([class_token.expand(len(x_VND), -1, -1).to(x_VND.dtype), x_VND], dim=1)

@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.encoders.image import check_parts
-from core.encoders.transformer import TransformerEncoder, prepend_class
+from core.encoders.transformer import TransformerEncoder, class_tokens, prepend_class
 from core.errors import ConfigError, DataError
 from core.nn import MeanPool, PatchEmbed, Pooling, Positions, SinCosPositions, init_transformer
 from core.types import ModalityInput, Tokens
@@ -40,7 +39,7 @@ class VolumeTransformer(TransformerEncoder):
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
         drop_path: float = 0.0,
-        class_token: bool = True,
+        class_token: bool | int = True,
         pool: Pooling | None = None,
         stem: PatchEmbed | None = None,
         positions: Positions | None = None,
@@ -60,10 +59,8 @@ class VolumeTransformer(TransformerEncoder):
             )
         grid = tuple(n // p for n, p in zip(volume_size, patch))
         self.volume_size, self.patch = tuple(volume_size), tuple(patch)
-        self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if class_token else None
         init_transformer(self)
-        if self.class_token is not None:
-            nn.init.trunc_normal_(self.class_token, std=0.02)
+        self.class_token = class_tokens(int(class_token), width)
         # After the initialisation above, which is not theirs.
         self.stem = PatchEmbed(patch=patch, channels=channels, width=width) if stem is None else stem
         self.positions = SinCosPositions(grid=grid, width=width) if positions is None else positions
@@ -82,11 +79,14 @@ class VolumeTransformer(TransformerEncoder):
             x = F.pad(x, (0, 0, 0, 0, 0, missing))
             mask_VS = None if mask_VS is None else F.pad(mask_VS, (0, missing))
         x_VND, grid = self.stem(x)
-        all_slices_ND = self.positions((self.volume_size[0] // step, *grid[1:]))
-        x_VND = x_VND + all_slices_ND[: math.prod(grid)].to(x_VND.dtype)
+        x_VND = x_VND + self.place(grid).to(x_VND.dtype)
         x_VND = prepend_class(self.class_token, x_VND)
-        prefix = 0 if self.class_token is None else 1
+        prefix = 0 if self.class_token is None else self.class_token.shape[1]
         return Tokens(x=self.dropout(x_VND), mask=self._token_mask(mask_VS, grid, prefix), grid=grid, prefix=prefix)
+
+    def place(self, grid: Sequence[int]) -> Tensor:
+        all_slices_ND = self.positions((self.volume_size[0] // self.patch[0], *grid[1:]))
+        return all_slices_ND[: math.prod(grid)]
 
     def _token_mask(self, mask_VS: Tensor | None, grid: tuple[int, ...], prefix: int) -> Tensor | None:
         if mask_VS is None:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from core.errors import ConfigError, DataError
 from core.evaluation.classification import macro_auroc
-from core.evaluation.ranking import Vectors, unit_rows
+from core.evaluation.scores import Vectors, unit_rows
 
 
 @dataclass(frozen=True, slots=True)

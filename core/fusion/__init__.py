@@ -2,8 +2,10 @@
 
 from core.fusion.base import Fused, Fusion
 from core.fusion.co_attention import CoAttention, CoAttentionLayer
+from core.fusion.joint import JointTransformer
 from core.fusion.late import ConcatFusion, LateFusion, MeanFusion, ProductOfExperts
 from core.fusion.missing import DropMissing, LearnedMissing, MissingPolicy, ZeroMissing
+from core.fusion.query import QueryFusion
 
 __all__ = [
     "CoAttention",
@@ -12,10 +14,12 @@ __all__ = [
     "DropMissing",
     "Fused",
     "Fusion",
+    "JointTransformer",
     "LateFusion",
     "LearnedMissing",
     "MeanFusion",
     "MissingPolicy",
     "ProductOfExperts",
+    "QueryFusion",
     "ZeroMissing",
 ]

@@ -1,6 +1,25 @@
 """Encoders, projections and fusion assembled for a purpose."""
 
+from core.models.codebook import Codebook, FromModel, Placeholder, QueryMap, WordCodebook
+from core.models.distillation import DistillationHead, MaskToken
 from core.models.dual_encoder import DualEncoder
 from core.models.projection import LinearProjection, MLPProjection, StandardisedProjection
+from core.models.text_decoder import CaptionDecoder, TextDecoder, WordDecoder, caption_greedily
 
-__all__ = ["DualEncoder", "LinearProjection", "MLPProjection", "StandardisedProjection"]
+__all__ = [
+    "CaptionDecoder",
+    "Codebook",
+    "DistillationHead",
+    "DualEncoder",
+    "FromModel",
+    "LinearProjection",
+    "MLPProjection",
+    "MaskToken",
+    "Placeholder",
+    "QueryMap",
+    "StandardisedProjection",
+    "TextDecoder",
+    "WordCodebook",
+    "WordDecoder",
+    "caption_greedily",
+]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from core.encoders.base import BlockHook, Encoder
 from core.errors import ConfigError, nearest
 from core.fusion.base import Fusion
+from core.models.codebook import FromModel
 from core.models.projection import LinearProjection
 from core.types import Encoded, ModalityInput
 
@@ -60,6 +61,9 @@ class DualEncoder(nn.Module):
         )
         self.fusion = fusion
         self.heads = nn.ModuleDict(heads or {})
+        for head in self.heads.values():
+            if isinstance(head, FromModel):
+                head.adopt(self)
         self.frozen = list(frozen)
         for name in frozen:
             self.encoders[name].requires_grad_(False).eval()

@@ -77,7 +77,7 @@ class PyramidDecoder(nn.Module):
     `pyramid_channels`. widths: of the decoder at those maps, same length and order. inputs: channels of the volume.
     stem: widths of maps made from the voxels at strides 1, 2, 4 ... in the plane, which keep boundaries sharp: one is
     enough for an encoder whose finest map has stride 2, a transformer of patch 16 wants four.
-    Batch norm, as statistics of one slice alone hide how dense it is: after 150 steps on 60 simulated CT volumes the
+    Batch norm, as statistics of one slice alone hide how dense it is: after 150 steps on 60 simulated volumes the
     mean Dice of ten organs was 0.49 with batch norm and 0.06 with group norm.
     volume_levels: how many of the coarsest maps are read in 3D; the finer ones are read slice by slice.
     convolutions: per level. Raises ConfigError when lengths disagree.

@@ -23,13 +23,14 @@ def attend(
 ) -> Tensor:
     """softmax(q k^T / sqrt(K)) v, (B, H, N, K). A query with no real key gives zeros (Vaswani et al. 2017, eq. 1).
 
-    mask_BM: bool, True = real key. causal: query n sees keys 0..n (N and M must be equal).
+    mask_BM: bool, True = real key; or (B, N, M), True = query n may see key m. causal: query n sees keys 0..n (N and M
+    must be equal).
     """
     if q_BHNK.shape[-2] == 0 or k_BHMK.shape[-2] == 0:
         return torch.zeros_like(q_BHNK)
     if mask_BM is None:
         return F.scaled_dot_product_attention(q_BHNK, k_BHMK, v_BHMK, dropout_p=dropout, is_causal=causal)
-    allowed = mask_BM[:, None, None, :]
+    allowed = mask_BM[:, None, None, :] if mask_BM.ndim == 2 else mask_BM[:, None]
     if causal:
         past_NM = torch.ones(q_BHNK.shape[-2], k_BHMK.shape[-2], dtype=torch.bool, device=mask_BM.device).tril()
         allowed = allowed & past_NM
@@ -64,7 +65,7 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x_BND: Tensor, mask_BN: Tensor | None = None) -> Tensor:
-        """x_BND, mask_BN bool (True = real) -> (B, N, D)."""
+        """x_BND, mask_BN bool (True = real), or (B, N, N) of what each token may see -> (B, N, D)."""
         q, k, v = (_split(part, self.heads) for part in self.qkv(x_BND).chunk(3, dim=-1))
         dropout = self.dropout if self.training else 0.0
         return self.out(_merge(attend(q, k, v, mask_BN, causal=self.causal, dropout=dropout)))
@@ -85,7 +86,7 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x_BND: Tensor, context_BMD: Tensor, mask_BM: Tensor | None = None) -> Tensor:
-        """x_BND asks, context_BMD answers, mask_BM bool (True = real) -> (B, N, D)."""
+        """x_BND asks, context_BMD answers, mask_BM bool (True = real) or (B, N, M) -> (B, N, D)."""
         q = _split(self.query(x_BND), self.heads)
         k, v = (_split(part, self.heads) for part in self.key_value(context_BMD).chunk(2, dim=-1))
         dropout = self.dropout if self.training else 0.0

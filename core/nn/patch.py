@@ -14,20 +14,21 @@ from torch import Tensor, nn
 from core.errors import ConfigError, DataError
 from core.nn.norm import group_norm
 
-CONV: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class PatchEmbed(nn.Module):
-    """Non-overlapping patches through one strided convolution (Dosovitskiy et al. 2021, eq. 1), in 2D or 3D.
+    """Non-overlapping patches through one strided convolution (Dosovitskiy et al. 2021, eq. 1), in 1D, 2D or 3D.
 
-    patch: side lengths in pixels or voxels, in axis order (H, W) or (S, H, W); their number chooses 2D or 3D.
+    patch: side lengths in samples, pixels or voxels, in axis order (T,), (H, W) or (S, H, W); their number
+    chooses the axes.
     Input (B, C, *size), output (B, N, D) and the grid. Raises DataError when a size is no multiple of the patch.
     """
 
     def __init__(self, *, patch: Sequence[int], channels: int, width: int) -> None:
         super().__init__()
         if len(patch) not in CONV or min(patch) < 1:
-            raise ConfigError(f"patch is {list(patch)}; give two or three positive side lengths")
+            raise ConfigError(f"patch is {list(patch)}; give one to three positive side lengths")
         self.patch, self.channels, self.width = tuple(patch), channels, width
         self.project = self.build()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +53,7 @@ class MomentumTeacher(Teacher):
         self.decay, self.final, self.steps = decay, final, steps
 
     def attach(self, student: nn.Module) -> None:
-        self.model = copy.deepcopy(student).requires_grad_(False).eval()
+        self.model = frozen_copy(student)
 
     def momentum(self, index: int) -> float:
         """m of the update after `index` optimiser steps."""
@@ -64,8 +65,74 @@ class MomentumTeacher(Teacher):
     @torch.no_grad()
     def after_step(self, student: nn.Module, index: int) -> None:
         blend(self.model, {name: p.detach() for name, p in student.named_parameters()}, 1 - self.momentum(index))
-        for (_, own), (_, new) in zip(self.model.named_buffers(), student.named_buffers(), strict=True):
-            own.copy_(new)
+        copy_buffers(self.model, student)
+
+
+class CompatibleMomentum(Teacher):
+    """theta_m <- keep theta_m + new theta + old theta_old after every optimiser step, in float32; buffers are copied.
+
+    The teacher of a later task of CTP (Zhu et al. 2023): between the student and theta_old, the student as it was when
+    the task began, so that it learns the new without leaving the old. Made anew from the student at each task's start,
+    that is by `attach` of a run with `init_from`; the first task has no old model and takes `MomentumTeacher`.
+    Costs two models of memory. Raises ConfigError unless the three shares are >= 0 and sum to 1.
+    """
+
+    start: nn.Module
+
+    def __init__(self, *, keep: float = 0.9, new: float = 0.05, old: float = 0.05) -> None:
+        super().__init__()
+        if min(keep, new, old) < 0 or abs(keep + new + old - 1) > 1e-6:
+            raise ConfigError(
+                f"CompatibleMomentum: keep {keep}, new {new}, old {old}; give three shares >= 0 that sum to 1, for "
+                "instance 0.9, 0.05, 0.05"
+            )
+        self.keep, self.new, self.old = keep, new, old
+
+    def attach(self, student: nn.Module) -> None:
+        self.model = frozen_copy(student)
+        self.start = frozen_copy(student)
+
+    @torch.no_grad()
+    def after_step(self, student: nn.Module, index: int) -> None:
+        own: list[Tensor] = list(self.model.parameters())
+        then: list[Tensor] = list(self.start.parameters())
+        now = [p.detach().to(o) for p, o in zip(student.parameters(), own, strict=True)]
+        torch._foreach_mul_(own, self.keep)
+        torch._foreach_add_(own, now, alpha=self.new)
+        torch._foreach_add_(own, then, alpha=self.old)
+        copy_buffers(self.model, student)
+
+
+class FrozenTeacher(Teacher):
+    """A model that stays as it is: the student when training began, or a saved model.
+
+    saved: a run or a saved model, read when training begins; None for a copy of the student, which with `init_from` is
+    the model that earlier tasks left. It sees the batch as the student's processors made it, so a saved model must have
+    been trained with equal ones. Its weights are part of a checkpoint. Raises CheckpointError for a saved model that
+    cannot be read.
+    """
+
+    def __init__(self, *, saved: Path | None = None) -> None:
+        super().__init__()
+        self.saved = saved
+
+    def attach(self, student: nn.Module) -> None:
+        if self.saved is None:
+            self.model = frozen_copy(student)
+            return
+        from core.hub import SavedModel  # which imports models, processors and this package's users
+
+        self.model = SavedModel.from_pretrained(self.saved).model.requires_grad_(False).eval()
+
+
+def frozen_copy(model: nn.Module) -> nn.Module:
+    """A copy in evaluation mode whose parameters take no gradient."""
+    return copy.deepcopy(model).requires_grad_(False).eval()
+
+
+def copy_buffers(model: nn.Module, student: nn.Module) -> None:
+    for (_, own), (_, new) in zip(model.named_buffers(), student.named_buffers(), strict=True):
+        own.copy_(new)
 
 
 def blend(model: nn.Module, others: dict[str, Tensor], share: float) -> None:

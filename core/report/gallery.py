@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from core.evaluation.ranking import Keys, Vectors, key_codes, ranks, top_k
+from core.evaluation.ranking import Keys, key_codes, ranks, top_k
+from core.evaluation.scores import Vectors
 from core.report.content import Answer, Item, RetrievalExample
 
 

@@ -16,6 +16,7 @@ from core.data.datamodule import DataModule
 from core.data.processor import Processor
 from core.errors import ConfigError, nearest
 from core.evaluation import (
+    AlignmentScores,
     ClassificationScores,
     KNNProbe,
     LinearProbe,
@@ -25,9 +26,12 @@ from core.evaluation import (
     PromptVariance,
     RetrievalScores,
     alignment_figures,
+    alignment_scores,
     classification_scores,
     label_efficiency,
+    mean_recall_interval,
     prompt_variance,
+    rsum,
     zero_shot_scores,
 )
 from core.evaluation.retrieval import retrieval_scores
@@ -36,6 +40,7 @@ from core.training.features import Features, extract
 from core.training.precision import Compute
 
 MIN_ROWS = 4  # fewer rows than this make no figure
+MIN_PAIRS = 5  # of the alignment figures, which hold a fifth of the pairs out
 
 
 @dataclass(slots=True)
@@ -46,6 +51,7 @@ class Measured:
     image: str = ""
     text: str = ""
     retrieval: dict[str, RetrievalScores] = field(default_factory=dict)
+    alignment: dict[str, AlignmentScores] = field(default_factory=dict)
     zero_shot: dict[str, ClassificationScores] = field(default_factory=dict)
     variance: dict[str, PromptVariance] = field(default_factory=dict)
     probes: dict[str, dict[float, ProbeScores]] = field(default_factory=dict)
@@ -149,13 +155,37 @@ def _retrieval(result: Measured, kinds: Mapping[str, str], split: str, common: d
             result.retrieval[name] = retrieval_scores(
                 q, g, keys, keys, groups_Q=found.groups[rows], split=split, **common
             )
+        figures = _pair_figures(result, modality, list(names), a, b, found.groups[rows], common)
+        pair = f"{modality}_and_{text}"
+        result.numbers |= {f"{split}/{kind}/{pair}/{k}": v for (kind, k), v in figures.items()}
         if modality == result.image:
+            result.numbers |= {f"{split}/{kind}/{k}": v for (kind, k), v in figures.items()}
             result.retrieval["image_to_text"] = result.retrieval[f"{modality}_to_{text}"]
             result.retrieval["text_to_image"] = result.retrieval[f"{text}_to_{modality}"]
             for name, value in alignment_figures(a, b).items():
                 result.numbers[f"{split}/space/{name}"] = value
     for name, scores in result.retrieval.items():
         result.numbers |= {f"{split}/retrieval/{name}/{k}": v for k, v in scores.flat().items()}
+
+
+def _pair_figures(
+    result: Measured,
+    modality: str,
+    directions: list[str],
+    image_NE: torch.Tensor,
+    text_NE: torch.Tensor,
+    groups_N: NDArray[np.int64],
+    common: dict[str, Any],
+) -> dict[tuple[str, str], float]:
+    """(kind, name) -> number of what belongs to a pair of modalities and to no direction: totals, alignment."""
+    both = {name: result.retrieval[name] for name in directions}
+    mean_recall = mean_recall_interval(both, groups_Q=groups_N, **common)
+    figures = {("retrieval", k): v for k, v in ({"rsum": rsum(both)} | mean_recall.flat("mean_recall")).items()}
+    if len(image_NE) < MIN_PAIRS:
+        return figures
+    scores = alignment_scores(image_NE, text_NE, names=("image", "text"), groups_N=groups_N, **common)
+    result.alignment[modality] = scores
+    return figures | {("alignment", k): v for k, v in scores.flat().items()}
 
 
 def _zero_shot(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -19,6 +20,7 @@ from core.config.schema import OptimSettings, TrainerSettings
 from core.data.bad_records import reference
 from core.errors import HeptadError
 from core.objectives.base import Objective, Step
+from core.objectives.gradient_cache import CachedStep
 from core.training.checkpoint import Checkpoint, restore_optimizer
 from core.training.optim import lr_factor, make_optimizer, set_lr
 from core.types import Batch
@@ -111,7 +113,8 @@ class TrainingModule(L.LightningModule):
     def make_step(self, batch: Batch, index: int) -> Step:
         """The step that terms see, with its own generator."""
         generator = torch.Generator().manual_seed(seed_of(self.seed + 1, index, self.global_rank))
-        return Step(
+        make = partial(CachedStep, micro_batch=self.settings.micro_batch) if self.settings.micro_batch else Step
+        return make(
             model=self.model,  # type: ignore[arg-type]
             batch=batch,
             index=index,

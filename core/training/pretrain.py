@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from core.config.tree import Tree
 from core.data.datamodule import DataModule
 from core.data.processor import Processor
 from core.errors import DataError
-from core.hub import SavedModel
+from core.hub import SavedModel, begin_with
 from core.models.dual_encoder import DualEncoder
 from core.training import checkpoint, setup
 from core.training.callbacks import Checkpoints, Metrics, Progress, Throughput, Validate
@@ -52,9 +52,13 @@ def run(request: Request) -> None:
     say(f"run folder: {folder.path}")
     if request.resume is None and not is_follower():
         folder.write_config(request.tree, request.system)
-    data = open_data(request.domain, config, processors, folder)
+    begun, fitted = ("", []) if config.init_from is None else begin_with(model, processors, config.init_from)
+    if begun:
+        say(f"begins with the weights and tokenizers of {config.init_from}")
+    data = open_data(request.domain, config, processors, folder, fitted)
     setup.check_fit(model, data.processors, data.layouts)
-    facts = run_facts(request.tree, data, compute)
+    kept = {k: v for k, v in request.tree.items() if k != "init_from"}  # its path may change, its weights may not
+    facts = {**run_facts(kept, data, compute), **({"init_from": begun} if begun else {})}
     if request.resume is not None:
         go_on(folder, resume, facts, config.trainer.max_steps)
 
@@ -89,6 +93,7 @@ def run(request: Request) -> None:
         "data": layout.name,
         "data_simulated": int(layout.simulated),
         "data_fingerprint": facts["data"],
+        **({"init_from": begun} if begun else {}),
         **{f"records/{split}": len(data.indices[split]) for split in SPLITS},
         **{f"records_skipped/{split}": data.skipped[split] for split in SPLITS},
     }
@@ -119,12 +124,16 @@ def run(request: Request) -> None:
 
 
 def open_data(
-    domain: str, config: PretrainConfig, processors: Mapping[str, Processor], folder: RunFolder
+    domain: str,
+    config: PretrainConfig,
+    processors: Mapping[str, Processor],
+    folder: RunFolder,
+    fitted: Collection[str] = (),
 ) -> DataModule:
-    """Layouts, fitted processors and a filled cache."""
+    """Layouts, fitted processors and a filled cache. fitted: modalities whose processors are not to be fitted anew."""
     layouts = setup.build_layouts(domain, config.data)
     data = DataModule(layouts, processors, config.data, seed=config.seed)
-    data.fit_processors()
+    data.fit_processors(fitted)
     data.prepare(SPLITS, bad_csv=folder.path / "bad_records.csv", progress=reading_progress())
     counts = ", ".join(f"{len(data.indices[s])} {s}" for s in SPLITS)
     layout = layouts["train"]

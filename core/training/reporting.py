@@ -101,6 +101,7 @@ def pretrain_report(
     if records:
         report.add_curves("Training", records, note="Terms are unweighted; val/ is measured on the validation split.")
     _retrieval(report, data, measured, settings.gallery, split)
+    _alignment(report, measured)
     for modality, scores in measured.zero_shot.items():
         intervals = {"macro mean": scores.macro_auroc} | {n: s.auroc for n, s in scores.labels.items()}
         remarks = {n: f"{s.positives} of {s.positives + s.negatives}" for n, s in scores.labels.items()}
@@ -196,16 +197,24 @@ def _tiles(report: Report, summary: Mapping[str, Any], split: str) -> None:
 def _retrieval(report: Report, data: DataModule, measured: Measured, count: int, split: str) -> None:
     if "image_to_text" not in measured.retrieval:
         return
-    columns = ["direction", "R@1", "R@5", "R@10", "chance R@5", "median rank", "mAP", "pool"]
+    columns = ["direction", "R@1", "R@5", "R@10", "chance R@5", "median rank", "mAP", "mINP", "pool"]
     rows = [
         [name.replace("_", " "), *(str(scores.recall[k]) for k in (1, 5, 10)), scores.chance_recall[5],
-         scores.median_rank.value, scores.mean_average_precision.value, scores.pool_size]
+         scores.median_rank.value, scores.mean_average_precision.value,
+         scores.mean_inverse_penalty.value, scores.pool_size]
         for name, scores in measured.retrieval.items()
         if name not in ("image_to_text", "text_to_image")
     ]  # fmt: skip
-    report.add_table(
-        "Retrieval", columns, rows, note="A text equal to the right one counts as right; ties share a rank."
+    totals = "; ".join(
+        f"{modality} and {measured.text}: RSUM {measured.numbers[name + 'rsum']:.1f} of 600, mean recall "
+        f"{measured.numbers[name + 'mean_recall']:.3f}"
+        for modality in measured.features.rows
+        if (name := f"{split}/retrieval/{modality}_and_{measured.text}/") + "rsum" in measured.numbers
     )
+    report.add_table(
+        "Retrieval", columns, rows,
+        note=f"A text equal to the right one counts as right; ties share a rank; ranks start at 1. {totals}.",
+    )  # fmt: skip
     found, image, text = measured.features, measured.image, measured.text
     of_a, of_b, both = found.paired(image, text)
     similarity = found.vectors[image][of_a].astype(np.float64) @ found.vectors[text][of_b].T
@@ -232,6 +241,30 @@ def _retrieval(report: Report, data: DataModule, measured: Measured, count: int,
             rank = float(measured.retrieval[name].rank[q])
             examples.append(RetrievalExample(item(int(q), ask), answers, rank=rank, pool=len(both)))
         report.add_retrieval(f"{ask} → {answer}: held-out examples, evenly chosen", examples)
+
+
+def _alignment(report: Report, measured: Measured) -> None:
+    """How the modalities lie to each other; one column per image modality."""
+    if not measured.alignment:
+        return
+    ideal = {
+        "modality gap": "0", "relative modality gap": "0", "linear separability": "0.5", "alignment": "0",
+        "uniformity, image": "low", "uniformity, text": "low", "self cosine, image": "0", "self cosine, text": "0",
+        "linear CKA, debiased": "1", "hubness skew, text → image": "0", "hubness skew, image → text": "0",
+    }  # fmt: skip
+    columns = []
+    for found in measured.alignment.values():
+        columns.append([
+            found.gap, found.relative_gap, str(found.separability), str(found.alignment),
+            found.uniformity["image"], found.uniformity["text"], found.self_cosine["image"], found.self_cosine["text"],
+            found.linear_cka, found.hubness["text_to_image"].skewness, found.hubness["image_to_text"].skewness,
+        ])  # fmt: skip
+    rows = [[name, *values, best] for (name, best), *values in zip(ideal.items(), *columns, strict=True)]
+    report.add_table(
+        "Alignment", ["figure", *(f"{m} and {measured.text}" for m in measured.alignment), "ideal"], rows,
+        note="Separability: held-out accuracy of a linear classifier of modality. Alignment: mean squared distance of "
+        "pairs. Uniformity: log of the mean Gaussian potential. Hubness: skew of how often a row is found among 10.",
+    )  # fmt: skip
 
 
 def _overlays(

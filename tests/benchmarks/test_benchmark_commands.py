@@ -118,7 +118,7 @@ def test_every_entry_has_a_module_and_a_claim():
     assert medical.long == LONG
     for name in ENTRIES + LONG:
         assert medical.claim(name).endswith(".")
-    assert suites()["speed"].scripts == ("contrastive",)
+    assert suites()["speed"].scripts == ("contrastive", "objectives")
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,7 @@ def test_every_entry_has_a_module_and_a_claim():
         (["medical", "--only", "convirt_probe", "--seeds", "1", "1"], r"--seeds: [1, 1] must be different numbers"),
         (["medical", "--threads", "0"], "--threads: is 0; give 1 or more"),
         (["medical", "--trainer.max_steps", "2"], "--trainer.max_steps: unknown option; only segmentation"),
+        (["speed", "--suite", "objectivs"], "'speed' has no such script; did you mean 'objectives'?"),
         (["medical", "--run", "nowhere"], "--run: no such folder: nowhere"),
     ],
 )

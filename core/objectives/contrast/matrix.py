@@ -7,11 +7,14 @@ G = dL/dS.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from core.objectives.contrast.tiles import Tile
+from core.objectives.contrast.tiles import Tile, tiles
 
 
 class Gradients(ABC):
@@ -39,6 +42,10 @@ class Matrix(ABC):
     def reach(self) -> Tensor:
         """0-d: no |S_ij| is larger."""
 
+    def fitting(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The largest tile, up to `size`, that the matrix can work with inside its own budget of memory."""
+        return size
+
     @abstractmethod
     def tile_(self, out_hw: Tensor, tile: Tile, factor: float) -> None:
         """Write factor * S into `out`."""
@@ -46,6 +53,10 @@ class Matrix(ABC):
     @abstractmethod
     def gradients(self) -> Gradients:
         """An empty sum; inputs without `requires_grad` need no product."""
+
+    def tiles(self, size: tuple[int, int]) -> Iterator[Tile]:
+        """The rectangles in the order in which they can be made; always walked to the end."""
+        yield from tiles(*self.shape, size)
 
     @property
     def like(self) -> Tensor:
@@ -97,6 +108,34 @@ class _DotGradients(Gradients):
         x, d = (rows, self.d_rows) if self.d_rows is not None else (keys, self.d_keys)
         assert d is not None
         return [self.d_rows, self.d_keys], inner(x, d)
+
+
+def dense(matrix: Matrix) -> Tensor:
+    """The whole (n, m) matrix, with gradient to its inputs: for small ones, references and evaluation."""
+    return _Dense.apply(matrix, *matrix.inputs)
+
+
+class _Dense(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, matrix: Matrix, *inputs: Tensor) -> Tensor:
+        ctx.matrix = matrix
+        out_nm = matrix.like.new_empty(matrix.shape)
+        with torch.autocast(out_nm.device.type, enabled=False):
+            matrix.tile_(out_nm, _whole(matrix), 1.0)
+        return out_nm
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_nm: Tensor) -> tuple[Tensor | None, ...]:
+        sums = ctx.matrix.gradients()
+        with torch.autocast(grad_nm.device.type, enabled=False):
+            sums.add_(grad_nm.clone(), _whole(ctx.matrix))
+        return None, *sums.total()[0]
+
+
+def _whole(matrix: Matrix) -> Tile:
+    n, m = matrix.shape
+    return Tile(slice(0, n), slice(0, m))
 
 
 def inner(x: Tensor, d: Tensor, chunk: int = 4096) -> Tensor:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.objectives.contrast.matrix import DotMatrix, Matrix, computed_in
-from core.objectives.views import Viewed
+from core.objectives.viewed import Viewed
 
 
 class Similarity(nn.Module, ABC):
@@ -18,6 +19,11 @@ class Similarity(nn.Module, ABC):
     """
 
     directional: bool = False
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for similarities that prepare sides alike, so that terms of one step share them."""
+        return id(self)
 
     @abstractmethod
     def rows(self, viewed: Viewed) -> Viewed: ...
@@ -29,16 +35,52 @@ class Similarity(nn.Module, ABC):
         """Similarities of prepared sides: the plain dot product of vectors."""
         return DotMatrix(rows.x, cols.x)
 
+    def both(self, rows: Viewed, cols: Viewed) -> tuple[Matrix, Matrix]:
+        """S(rows, cols) and S(cols, rows) of a directional similarity; used first, the first may do work for both."""
+        return self.matrix(rows, cols), self.matrix(cols, rows)
+
 
 class Cosine(Similarity):
     """Dot product of unit vectors, float32 or better. A zero vector has similarity 0 with everything."""
+
+    @property
+    def key(self) -> Hashable:
+        return Cosine
 
     def rows(self, viewed: Viewed) -> Viewed:
         return Viewed(unit(viewed.x), viewed.mask)
 
 
+class CentroidDot(Similarity):
+    """Unit rows against columns as they are: means of groups, which are shorter the more their members differ (Chen et
+    al. 2023, "ProtoCLIP", does not normalise them). `Cosine` is the form with normalised centroids."""
+
+    def rows(self, viewed: Viewed) -> Viewed:
+        return Viewed(unit(viewed.x), viewed.mask)
+
+    def keys(self, viewed: Viewed) -> Viewed:
+        return Viewed(computed_in(viewed.x), viewed.mask)
+
+
+class Projection(Similarity):
+    """Rows as they are against unit columns: the length of a row's shadow on each column (Zhang and Lu 2018, "CMPM").
+    Long rows are sure of themselves, so S(a, b) is not the transpose of S(b, a)."""
+
+    directional = True
+
+    def rows(self, viewed: Viewed) -> Viewed:
+        return Viewed(computed_in(viewed.x), viewed.mask)
+
+    def matrix(self, rows: Viewed, cols: Viewed) -> Matrix:
+        return DotMatrix(rows.x, unit(cols.x))
+
+
 class Dot(Similarity):
     """Plain dot product of the embeddings as they are."""
+
+    @property
+    def key(self) -> Hashable:
+        return Dot
 
     def rows(self, viewed: Viewed) -> Viewed:
         return Viewed(computed_in(viewed.x), viewed.mask)

@@ -54,7 +54,7 @@ class JointMasked(Term):
         image = self.image.error(stream(self.image), patches) if patches.plan.hidden.any() else zero
         if len(words.target) == 0:
             return {"loss": image + zero, "image": image, "text": zero}
-        text = self.text.errors(stream(self.text), words)
+        text = self.text.errors(stream(self.text), words, self.text.word_head(step))
         return {"loss": image + text["loss"], "image": image, "text": text["loss"], "text_accuracy": text["accuracy"]}
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Masked image modelling: predict the hidden patches of an image or a volume from the visible ones.
+"""Masked modelling of patches: predict the hidden ones of a series, an image or a volume from the visible ones.
 
 MAE (He et al. 2022); M3AE (Chen et al. 2022) with `FromFusion(partner=text, layer=3)` as source.
 Shape legend: V = rows, N = patches of the grid, K = visible ones, P = values of a patch, D = width of the tokens.
@@ -16,14 +16,16 @@ from torch import Tensor, nn
 from core.errors import ConfigError
 from core.nn import SinCosPositions, blocks, init_transformer
 from core.objectives.base import Step, Term
-from core.objectives.tokens.masking import MaskPlan, random_mask
-from core.objectives.tokens.patches import grid_of, normalised, pad_slices, patchify
+from core.objectives.tokens.grid_masks import GridMask, RandomMask, checked_ratio
+from core.objectives.tokens.masking import MaskPlan
+from core.objectives.tokens.patch_losses import NormPixelMSE, PatchLoss
+from core.objectives.tokens.patches import OPEN_ENDED, grid_of, pad_slices, patchify, real_patches
 from core.objectives.tokens.sources import FromEncoder, TokenSource
 from core.types import ModalityInput, Tokens
 
 
 class MaskedImageDecoder(nn.Module):
-    """A small transformer from visible tokens to the values of every patch, with fixed 2D or 3D sine positions."""
+    """A small transformer from visible tokens to the values of every patch, fixed sine positions in 1D to 3D."""
 
     def __init__(
         self,
@@ -36,8 +38,9 @@ class MaskedImageDecoder(nn.Module):
         depth: int = 4,
         heads: int = 6,
     ) -> None:
-        """input_width: D of the tokens it reads. patch, grid: (H, W) or (S, H, W), patch in pixels, grid in patches;
-        inputs of another size are fine. channels: of the image. width, depth, heads: of the decoder.
+        """input_width: D of the tokens it reads. patch, grid: (T,), (H, W) or (S, H, W), patch in pixels, grid in
+        patches; inputs of another size are fine. channels: of the image (times classes for `ClassCE`). width, depth,
+        heads: of the decoder.
         Raises ConfigError when patch and grid differ in their number of axes."""
         super().__init__()
         if len(patch) != len(grid):
@@ -73,7 +76,7 @@ class MaskedImageDecoder(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class HiddenPatches:
-    """One draw of the task. target: (V, N, P) normalised patch values. real: (V, N) bool or None."""
+    """One draw of the task. target: (V, N, P) patch values. real: (V, N) bool or None."""
 
     inp: ModalityInput
     plan: MaskPlan
@@ -83,10 +86,10 @@ class HiddenPatches:
 
 
 class MaskedImage(Term):
-    """Mean squared error on hidden patches only, each patch normalised by its own mean and unbiased variance.
+    """Mean error of hidden patches only: squares, of patches normalised by their own mean and unbiased variance.
 
-    Constant zero predictions cost (P - 1) / P on patches that are not constant. Nothing hidden, or no row: an exact 0
-    with a graph. Values: "loss".
+    Constant zero predictions then cost (P - 1) / P on patches that are not constant. Nothing hidden, or no row: an
+    exact 0 with a graph. Values: "loss".
     """
 
     def __init__(
@@ -96,14 +99,17 @@ class MaskedImage(Term):
         decoder: MaskedImageDecoder,
         ratio: float = 0.75,
         source: TokenSource | None = None,
+        mask: GridMask | None = None,
+        patch_loss: PatchLoss | None = None,
         name: str | None = None,
     ) -> None:
         """ratio: share of patches that is hidden, in [0, 1). source: where the visible tokens are read, the encoder's
-        last layer when None."""
+        last layer when None. mask: another rule of what is hidden, which then has its own ratio. patch_loss: how wrong
+        a patch is, `NormPixelMSE` when None."""
         super().__init__()
-        if not 0 <= ratio < 1:
-            raise ConfigError(f"MaskedImage: ratio is {ratio}; give a value in [0, 1), for instance 0.75")
-        self.modality, self.decoder, self.ratio = modality, decoder, ratio
+        self.modality, self.decoder = modality, decoder
+        self.mask = RandomMask(ratio=checked_ratio("MaskedImage", ratio)) if mask is None else mask
+        self.patch_loss = NormPixelMSE() if patch_loss is None else patch_loss
         self.source = FromEncoder() if source is None else source
         self.name = f"masked_{modality}" if name is None else name
 
@@ -120,19 +126,17 @@ class MaskedImage(Term):
     def hide(self, inp: ModalityInput, generator: torch.Generator) -> HiddenPatches:
         """Draw which patches of `inp` are hidden, and what they hold."""
         x, slice_mask = inp.x, inp.mask
-        if len(self.decoder.patch) == 3:
+        if len(self.decoder.patch) in OPEN_ENDED:
             x, slice_mask = pad_slices(x, slice_mask, self.decoder.patch[0])
         grid = grid_of(x.shape[2:], self.decoder.patch)
-        real = None
-        if slice_mask is not None:
-            real = slice_mask.unflatten(1, (grid[0], -1)).any(2).repeat_interleave(math.prod(grid[1:]), dim=1)
-        plan = random_mask(
-            len(x), math.prod(grid), ratio=self.ratio, generator=generator, real_VN=real, device=x.device
-        )
-        return HiddenPatches(inp, plan, normalised(patchify(x.detach(), self.decoder.patch)), grid, real)
+        real = None if slice_mask is None else real_patches(slice_mask, grid)
+        plan = self.mask.draw(len(x), grid, generator=generator, real_VN=real).to(x.device)
+        return HiddenPatches(inp, plan, patchify(x.detach(), self.decoder.patch), grid, real)
 
     def error(self, tokens: Tokens, task: HiddenPatches) -> Tensor:
-        """Mean over hidden patches of the mean squared error, from the visible tokens."""
-        predicted_VNP = self.decoder(tokens, task.plan, task.grid, task.real)
+        """Mean over hidden patches of their error, from the visible tokens."""
+        predicted_VNX = self.decoder(tokens, task.plan, task.grid, task.real)
+        error_VN, weight_VN = self.patch_loss(predicted_VNX, task.target)
         hidden = task.plan.hidden
-        return (predicted_VNP[hidden].to(task.target.dtype) - task.target[hidden]).square().mean()
+        weight_n = weight_VN[hidden]
+        return (error_VN[hidden] * weight_n).sum() / weight_n.sum().clamp_min(1)

@@ -16,6 +16,7 @@ from core.nn import init_transformer
 from core.objectives.base import Step, Term
 from core.objectives.tokens.masking import corrupt_tokens, mask_words
 from core.objectives.tokens.sources import FromEncoder, TokenSource
+from core.objectives.tokens.vocabulary import Classes, hard_cross_entropy
 from core.types import ModalityInput, Tokens
 
 
@@ -29,8 +30,12 @@ class WordHead(nn.Module):
         self.decoder = nn.Linear(width, vocab_size)
         init_transformer(self)
 
+    def states(self, x_MD: Tensor) -> Tensor:
+        """(M, D): what `decoder` maps to logits."""
+        return self.norm(F.gelu(self.dense(x_MD)))
+
     def forward(self, x_MD: Tensor) -> Tensor:
-        return self.decoder(self.norm(F.gelu(self.dense(x_MD))))
+        return self.decoder(self.states(x_MD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +64,13 @@ class MaskedText(Term):
         mask_id: int = 4,
         special_tokens: int = 5,
         source: TokenSource | None = None,
+        head: str | None = None,
         name: str | None = None,
     ) -> None:
         """width: D of the tokens of `source`. vocab_size: ids of the tokenizer. ratio: share of tokens that is hidden.
         mask_id: id of the mask token. special_tokens: ids below it are special, never hidden and never drawn.
-        source: where tokens are read, the encoder's last layer when None."""
+        source: where tokens are read, the encoder's last layer when None. head: name of a `WordHead` among the model's
+        heads, where a teacher or the saved model needs it; the term's own when None."""
         super().__init__()
         if not 0 <= ratio < 1:
             raise ConfigError(f"MaskedText: ratio is {ratio}; give a value in [0, 1), for instance 0.15")
@@ -74,7 +81,8 @@ class MaskedText(Term):
             )
         self.modality, self.width, self.vocab_size, self.ratio = modality, width, vocab_size, ratio
         self.mask_id, self.special_tokens = mask_id, special_tokens
-        self.head = WordHead(width=width, vocab_size=vocab_size)
+        self.head_name = head
+        self.head = WordHead(width=width, vocab_size=vocab_size) if head is None else None
         self.source = FromEncoder() if source is None else source
         self.name = f"masked_{modality}" if name is None else name
 
@@ -85,7 +93,16 @@ class MaskedText(Term):
         task = self.hide(step.input(self.modality).rows(rows), step.generator)
         if len(task.target) == 0:
             return {"loss": step.zero()}
-        return self.errors(self.source.tokens(step, self.modality, task.inp), task)
+        return self.errors(self.source.tokens(step, self.modality, task.inp), task, self.word_head(step))
+
+    def word_head(self, step: Step) -> WordHead:
+        """The term's own head, or the one of the step's model. Raises ConfigError when that is no `WordHead`."""
+        found = self.head if self.head_name is None else step.head(self.head_name)
+        if not isinstance(found, WordHead):
+            raise ConfigError(
+                f"term '{self.name}': model.heads.{self.head_name} is a {type(found).__name__}, expected a WordHead"
+            )
+        return found
 
     def hide(self, inp: ModalityInput, generator: torch.Generator) -> HiddenWords:
         """Draw which words of `inp` are hidden, and corrupt them."""
@@ -109,14 +126,17 @@ class MaskedText(Term):
         )
         return HiddenWords(replace(inp, x=corrupted), hidden, inp.x[hidden])
 
-    def errors(self, tokens: Tokens, task: HiddenWords) -> dict[str, Tensor]:
-        """Loss and accuracy from the tokens (V, T, D) of the corrupted text."""
+    def errors(self, tokens: Tokens, task: HiddenWords, head: WordHead | None = None) -> dict[str, Tensor]:
+        """Loss and accuracy from the tokens (V, T, D) of the corrupted text. head: the term's own when None."""
+        head = self.head if head is None else head
+        assert head is not None  # `forward` gives it
+        self.check_width(tokens)
+        loss_M, hit_M = hard_cross_entropy(head.states(tokens.x[task.hidden]), Classes.of(head.decoder), task.target)
+        return {"loss": loss_M.mean(), "accuracy": hit_M.float().mean()}
+
+    def check_width(self, tokens: Tokens) -> None:
         if tokens.x.shape[-1] != self.width:
             raise ConfigError(
                 f"term '{self.name}': width is {self.width}, but the tokens it reads have width "
                 f"{tokens.x.shape[-1]}; set width to that"
             )
-        logits_MV = self.head(tokens.x[task.hidden])
-        logits_MV = logits_MV if logits_MV.element_size() > 4 else logits_MV.float()
-        accuracy = (logits_MV.detach().argmax(-1) == task.target).float().mean()
-        return {"loss": F.cross_entropy(logits_MV, task.target), "accuracy": accuracy}

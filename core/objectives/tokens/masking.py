@@ -19,6 +19,9 @@ class MaskPlan:
     keep: Tensor
     hidden: Tensor
 
+    def to(self, device: torch.device) -> MaskPlan:
+        return MaskPlan(self.keep.to(device), self.hidden.to(device))
+
     def restore(self, visible_VKD: Tensor, fill_D: Tensor) -> Tensor:
         """(V, N, D): visible tokens back at their grid positions, `fill_D` everywhere else."""
         full_VND = fill_D.to(visible_VKD.dtype).expand(*self.hidden.shape, -1)
@@ -45,16 +48,23 @@ def random_mask(
     `keep` that a row with fewer real tokens leaves free, where the encoder's mask keeps it out.
     """
     noise_VN = torch.rand(rows, tokens, generator=generator)
-    kept = visible_count(tokens, ratio)
+    return hide_last(noise_VN, ratio=ratio, real_VN=real_VN, device=device)
+
+
+def hide_last(
+    order_VN: Tensor, *, ratio: float, real_VN: Tensor | None = None, device: torch.device | None = None
+) -> MaskPlan:
+    """The plan that hides the share `ratio` of each row's real tokens which comes last in `order` (in [0, 2))."""
+    kept = visible_count(order_VN.shape[1], ratio)
     if real_VN is None:
-        first_VN = noise_VN
-        real_VN = torch.ones(rows, tokens, dtype=torch.bool)
+        first_VN = order_VN
+        real_VN = torch.ones(order_VN.shape, dtype=torch.bool)
     else:
         real_VN = real_VN.cpu()
         own_V = (real_VN.sum(1) * (1 - ratio) + 1e-9).long().clamp(min=1, max=kept)
-        rank_VN = (noise_VN + 2.0 * ~real_VN).argsort(1).argsort(1)
+        rank_VN = (order_VN + 2.0 * ~real_VN).argsort(1).argsort(1)
         visible_VN = real_VN & (rank_VN < own_V[:, None])
-        first_VN = noise_VN + torch.where(visible_VN, 0.0, torch.where(real_VN, 4.0, 2.0))
+        first_VN = order_VN + torch.where(visible_VN, 0.0, torch.where(real_VN, 4.0, 2.0))
     keep_VK = first_VN.argsort(1)[:, :kept]
     hidden_VN = real_VN.scatter(1, keep_VK, torch.zeros_like(keep_VK, dtype=torch.bool))
     return MaskPlan(keep_VK.to(device), hidden_VN.to(device))

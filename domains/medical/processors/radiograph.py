@@ -28,15 +28,18 @@ WIDE_WINDOW = (0.0, 2000.0)  # HU: all of a chest, for a CT slice shown as a pic
 class RadiographProcessor(Processor):
     """Channels in [0, 1] of one picture: made to fit `size` without distortion, centred, black around.
 
-    channels: 1, or several equal ones for an encoder that also
-    reads colour or CT windows. rotate: largest random angle in degrees; shift,
-    scale: as a share of the picture; contrast, noise: relative and absolute. Nothing is mirrored.
+    channels: 1, or several equal ones for an encoder that also reads colour or CT windows. rotate: largest random angle
+    in degrees; shift, scale: as a share of the picture; contrast, noise: relative and absolute. Nothing is mirrored.
+    crop: smallest and largest side of a random part that fills the picture in training, as a share of the whole: a
+    local view. of: the modality whose picture this is another view of, with a variation of its own.
     Takes files, Radiographs, 2D arrays in [0, 1], and scans of one slice (CT through a wide window, others by
     percentiles). The sample keeps `x` (H, W) as float16. Resizing averages what it shrinks (antialiased).
     """
 
     modality_kind: ClassVar[Literal["image", "volume", "text"]] = "image"
-    not_in_load: ClassVar[frozenset[str]] = frozenset({"channels", "shift", "scale", "rotate", "contrast", "noise"})
+    not_in_load: ClassVar[frozenset[str]] = frozenset(
+        {"channels", "shift", "scale", "rotate", "contrast", "noise", "crop", "of"}
+    )
 
     def __init__(
         self,
@@ -48,12 +51,16 @@ class RadiographProcessor(Processor):
         rotate: float = 5.0,
         contrast: float = 0.2,
         noise: float = 0.01,
+        crop: tuple[float, float] = (1.0, 1.0),
+        of: str = "",
     ) -> None:
         if len(size) != 2 or min(size) < 1:
             raise ConfigError(f"size: is {size}; give rows and columns")
         if channels < 1:
             raise ConfigError(f"channels: is {channels}; a grey picture has 1, or several equal ones")
-        self.size, self.channels = tuple(size), channels
+        if len(crop) != 2 or not 0 < crop[0] <= crop[1] <= 1:
+            raise ConfigError(f"crop: is {crop}; give two shares of a side, 0 < smallest <= largest <= 1")
+        self.size, self.channels, self.crop, self.of = tuple(size), channels, (crop[0], crop[1]), of
         self.shift, self.scale, self.rotate, self.contrast, self.noise = shift, scale, rotate, contrast, noise
 
     def load(self, source: Any) -> Sample:
@@ -75,8 +82,13 @@ class RadiographProcessor(Processor):
         angle = np.deg2rad(rng.uniform(-self.rotate, self.rotate))
         zoom = 1 + rng.uniform(-self.scale, self.scale)
         rows, columns = x_HW.shape
+        part, away = 1.0, np.zeros(2)
+        if self.crop[0] < 1:
+            part = rng.uniform(*self.crop)
+            away = rng.uniform(part - 1, 1 - part, 2)
+        zoom = zoom / part
         cos, sin, slant = np.cos(angle) / zoom, np.sin(angle) / zoom, rows / columns
-        moved = rng.uniform(-2 * self.shift, 2 * self.shift, 2)
+        moved = rng.uniform(-2 * self.shift, 2 * self.shift, 2) + away
         theta = torch.tensor([[[cos, -sin * slant, moved[0]], [sin / slant, cos, moved[1]]]], dtype=torch.float32)
         grid = F.affine_grid(theta, [1, 1, rows, columns], align_corners=False)
         x_HW = F.grid_sample(torch.from_numpy(x_HW)[None, None], grid, align_corners=False)[0, 0].numpy()

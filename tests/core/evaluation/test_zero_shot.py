@@ -7,14 +7,8 @@ import pytest
 import torch
 
 from core.errors import ConfigError, DataError
-from core.evaluation.embeddings import (
-    alignment,
-    alignment_figures,
-    effective_rank,
-    hubness,
-    modality_gap,
-    uniformity,
-)
+from core.evaluation.alignment import alignment, hubness, modality_gap, uniformity
+from core.evaluation.embeddings import alignment_figures, effective_rank
 from core.evaluation.zero_shot import PromptPair, prompt_prototype, prompt_variance, zero_shot_scores
 
 

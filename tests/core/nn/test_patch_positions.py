@@ -35,8 +35,8 @@ def test_sizes_that_do_not_fit_say_how_to_mend_it():
         embed(torch.zeros(1, 1, 8, 8))
     with pytest.raises(ConfigError, match="power of two"):
         ConvStem(patch=(6, 6), channels=3, width=8)
-    with pytest.raises(ConfigError, match="two or three positive"):
-        PatchEmbed(patch=(4,), channels=3, width=8)
+    with pytest.raises(ConfigError, match="one to three positive"):
+        PatchEmbed(patch=(4, 4, 4, 4), channels=3, width=8)
 
 
 @pytest.mark.parametrize("kind", [LearnedPositions, SinCosPositions])

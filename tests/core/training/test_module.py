@@ -133,6 +133,23 @@ def test_every_step_draws_from_a_generator_of_its_own():
     assert len({seed_of(s, t, r) for s in range(5) for t in range(50) for r in range(3)}) == 750
 
 
+def test_a_run_in_micro_batches_ends_in_the_weights_of_the_whole_batch():
+    ends = []
+    for micro_batch in (0, 1):
+        module = training()
+        module.settings = module.settings.model_copy(update={"micro_batch": micro_batch})
+        module.model.encoders["tower"].dropout.p = 0.0  # what it draws depends on how rows are put together
+        calls = []
+        module.model.encoders["tower"].register_forward_pre_hook(
+            lambda _, args, calls=calls: calls.append(len(args[0]))
+        )
+        fit(module)
+        ends.append(module.model.state_dict())
+        assert calls == ([2] * 7 if micro_batch == 0 else [1] * 28)  # two parts, each forward and again in backward
+    for name, value in ends[0].items():
+        torch.testing.assert_close(ends[1][name], value, rtol=0, atol=1e-6)
+
+
 def saved_run(tmp_path, total=7, every=3, module=None, resume=None):
     folder, throughput = RunFolder(tmp_path, resumed=resume is not None), Throughput()
     module = module or training(total, resume)

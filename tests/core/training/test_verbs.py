@@ -46,12 +46,21 @@ def test_a_pretraining_run_leaves_what_is_promised(pretrained):
         assert (pretrained / name).stat().st_size > 0, name
     summary = json.loads((pretrained / "summary.json").read_text())
     for name in ("test/retrieval/image_to_text/R@5", "test/retrieval/text_to_image/R@5",
-                 "test/probe_100pct/macro_auroc",
+                 "test/probe_100pct/macro_auroc", "test/retrieval/rsum", "test/retrieval/mean_recall_low",
+                 "test/alignment/gap", "test/alignment/separability", "test/alignment/alignment_high",
+                 "test/alignment/uniformity_text", "test/alignment/hubness_image_to_text", "test/space/modality_gap",
                  "test/probe_100pct_untrained/macro_auroc", "wall_s", "train_wall_s", "peak_rss_mb", "samples_per_s",
                  "steps", "parameters", "records/train", "data_simulated"):  # fmt: skip
         assert isinstance(summary[name], (int, float)), name
         assert math.isfinite(summary[name])
     assert summary["steps"] == 12
+    assert summary["test/alignment/gap"] == pytest.approx(summary["test/space/modality_gap"], abs=1e-5)
+    recalls = [summary[f"test/retrieval/{d}/R@{k}"] for d in ("image_to_text", "text_to_image") for k in (1, 5, 10)]
+    assert summary["test/retrieval/rsum"] == pytest.approx(100 * sum(recalls))
+    assert summary["test/retrieval/mean_recall"] == pytest.approx(sum(recalls) / 6)
+    page = (pretrained / "report.html").read_text()
+    assert "linear separability" in page
+    assert "RSUM" in page
     assert list(summary) == sorted(summary)
     config = load_yaml(pretrained / "config.yaml")
     assert config["system"] == "pair"
@@ -87,6 +96,8 @@ def test_evaluate_finds_the_figures_of_the_run_again(pretrained, toy_root, tmp_p
     for name in (
         "test/retrieval/image_to_text/R@5",
         "test/retrieval/text_to_image/median_rank",
+        "test/retrieval/rsum",
+        "test/alignment/gap",
         "test/space/uniformity_a",
     ):
         if name in first:

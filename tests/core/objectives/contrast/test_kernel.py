@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.objectives.contrast.divergence import RowCE
-from core.objectives.contrast.kernel import term_weights, tiled_loss, tiles
+from core.objectives.contrast.kernel import term_weights, tiled_loss
 from core.objectives.contrast.matrix import DotMatrix
 from core.objectives.contrast.normaliser import BoundedSums, RunningSums
 from core.objectives.contrast.targets import Equality, Ids, LabelSmooth, MaskedDuplicates, OneHot, Target
+from core.objectives.contrast.tiles import tiles
 
 TARGETS = [OneHot(), Equality(key="k"), LabelSmooth(amount=0.1), MaskedDuplicates(key="k")]
 

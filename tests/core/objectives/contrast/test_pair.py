@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from core.errors import ConfigError
 from core.objectives import (
+    BatchKeys,
     Dot,
     Equality,
     FixedScale,
@@ -19,6 +20,8 @@ from core.objectives import (
     Objective,
     OneHot,
     Pair,
+    ReverseKL,
+    Sigmoid,
     Step,
     Temperature,
 )
@@ -193,3 +196,52 @@ def test_errors_name_the_key_the_modality_and_the_setting(make_step):
         pair(tile=(0, 4))
     with pytest.raises(ConfigError, match="2 terms but 1 weights"):
         Objective(terms=[pair(), pair()], weights=[1.0])
+
+
+class TestSharing:
+    """Terms of one step that compare the same views."""
+
+    def test_prepared_and_laid_out_sides_are_made_once(self, make_step, rng):
+        made = []
+
+        class Counting(BatchKeys):
+            def problems(self, *args):
+                made.append(self)
+                return super().problems(*args)
+
+        step = make_step(*(torch.randn(5, 3, generator=rng) for _ in range(2)))
+        terms = [pair(columns=Counting()), pair(columns=Counting(), divergence=Sigmoid(), scale=FixedScale())]
+        objective = Objective(terms=[*terms, pair(columns=Counting(), directions=(1, 0))])
+        objective(step)
+        assert len(made) == 2  # the third term asks for other directions
+        prepared = [key for key in step._memo if key[0] in ("rows", "keys")]
+        assert len(prepared) == 2
+
+    def test_sharing_changes_no_value_and_no_gradient(self, make_step, rng):
+        a, b = torch.randn(5, 3, generator=rng), torch.randn(5, 3, generator=rng)
+        terms = [pair(), pair(divergence=ReverseKL(), directions=(1, 1)), pair(similarity=Dot(), directions=(1, 0))]
+        together = make_step(a, b)
+        Objective(terms=terms)(together)[0].backward()
+        alone = make_step(a, b)
+        for term in terms:
+            alone._memo.clear()
+            term(alone)["loss"].backward()
+        for m in "ab":
+            torch.testing.assert_close(together.model.vectors[m].grad, alone.model.vectors[m].grad, rtol=0, atol=1e-6)
+
+    def test_views_of_other_rows_are_not_mixed_up(self, make_batch, two_towers, rng):
+        """The rows of a that have a partner differ from term to term; a is prepared for each."""
+        x = torch.randn(4, 6, generator=rng)
+        has = torch.tensor([1, 1, 1, 0]).bool()
+        batch = make_batch(x, x[:3], None, has)
+        step = Step(model=two_towers, batch=batch, index=0, generator=rng)
+        within = Pair(rows="a", keys="a", name="within")(step)["gain"]
+        across = pair()(step)["gain"]
+        fresh = Step(model=two_towers, batch=batch, index=0, generator=rng)
+        assert across == pair()(fresh)["gain"]
+        assert (
+            within
+            == Pair(rows="a", keys="a", name="within")(Step(model=two_towers, batch=batch, index=0, generator=rng))[
+                "gain"
+            ]
+        )

@@ -24,7 +24,8 @@ from core.objectives import (
     RandomNegatives,
     Step,
 )
-from core.objectives.matching import Judged
+from core.objectives.candidates import Candidates
+from core.objectives.negatives import Judged
 from core.types import Batch, Encoded, ModalityInput
 
 WIDTH, VOCAB = 12, 30
@@ -281,23 +282,24 @@ def test_an_undecided_matching_head_costs_ln_2():
         assert term(step_of(Towers(), batch()))["loss"].item() == pytest.approx(math.log(2), abs=1e-6)
 
 
-def judge(negatives, same: Tensor, similarity: Tensor | None = None, seed: int = 0) -> Judged:
-    similarity = torch.zeros(same.shape) if similarity is None else similarity
-    return negatives.judged(similarity, same, torch.Generator().manual_seed(seed))
+def judge(negatives, key: Tensor, similarity: Tensor | None = None, seed: int = 0) -> Judged:
+    """key: (n,), rows with equal ones are never a false pair."""
+    similarity = torch.zeros(len(key), len(key)) if similarity is None else similarity
+    candidates = Candidates.of_matrices(similarity, keys=[(key, key)])
+    return negatives.judged(candidates, torch.Generator().manual_seed(seed))
 
 
 def test_random_negatives_are_half_of_the_rows():
-    judged = judge(RandomNegatives(), torch.eye(10, dtype=torch.bool))
+    judged = judge(RandomNegatives(), torch.arange(10))
     assert judged.match.sum() == 5
     assert judged.second.sort().values.tolist() == list(range(10))  # every text is judged once
     assert torch.equal(judged.first == judged.second, judged.match == 1)
 
 
 def test_hard_negatives_are_two_for_every_true_pair_and_follow_the_similarity():
-    same = torch.eye(6, dtype=torch.bool)
     similarity = torch.zeros(6, 6)
     similarity[torch.arange(6), (torch.arange(6) + 1) % 6] = 1.0  # the next row is by far the hardest
-    judged = judge(HardNegatives(temperature=0.02), same, similarity)
+    judged = judge(HardNegatives(temperature=0.02), torch.arange(6), similarity)
     assert judged.match.tolist() == [1] * 6 + [0] * 12
     assert ((judged.first[6:] + 1) % 6 == judged.second[6:]).float().mean() > 0.9
 
@@ -305,13 +307,12 @@ def test_hard_negatives_are_two_for_every_true_pair_and_follow_the_similarity():
 @pytest.mark.parametrize("negatives", [RandomNegatives(), HardNegatives()])
 def test_a_false_pair_is_never_an_equal_one(negatives):
     key = torch.tensor([0, 0, 0, 1, 1, 2, 0])
-    same = key[:, None] == key
     for seed in range(40):
-        first, second, match = judge(negatives, same, torch.rand(7, 7), seed)
+        first, second, match = judge(negatives, key, torch.rand(7, 7), seed)
         false = match == 0
         assert false.any()
         assert (key[first[false]] != key[second[false]]).all()
-    none = judge(negatives, torch.ones(4, 4, dtype=torch.bool))
+    none = judge(negatives, torch.zeros(4, dtype=torch.int64))
     assert none.match.all()  # no admissible partner: no false pair
 
 

@@ -94,3 +94,19 @@ def test_settings_that_cannot_work_are_named():
         RadiographProcessor(channels=0)
     with pytest.raises(ConfigError, match=r"size: is \(0, 5\)"):
         RadiographProcessor(size=(0, 5))
+
+
+def test_a_crop_shows_a_part_and_a_further_view_shares_the_stored_picture():
+    still = {"shift": 0, "scale": 0, "rotate": 0, "contrast": 0, "noise": 0}
+    array = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1))  # the value tells the column
+    whole = RadiographProcessor(size=(64, 64), **still)
+    local = RadiographProcessor(size=(64, 64), crop=(0.25, 0.25), of="xray", **still)
+    assert local.fingerprint() == whole.fingerprint()
+    sample, rng = whole.load(array), np.random.default_rng(0)
+    spans = []
+    for _ in range(20):
+        x_HW = local.augment(sample, rng)["x"]
+        spans.append(float(x_HW.max() - x_HW.min()))
+    np.testing.assert_allclose(spans, 0.25, atol=0.02)
+    with pytest.raises(ConfigError, match="crop"):
+        RadiographProcessor(crop=(0.5, 1.2))
