@@ -3,6 +3,7 @@
 from core.models.codebook import Codebook, FromModel, Placeholder, QueryMap, WordCodebook
 from core.models.distillation import DistillationHead, MaskToken
 from core.models.dual_encoder import DualEncoder
+from core.models.joint import JointEncoder, JointModel
 from core.models.projection import LinearProjection, MLPProjection, StandardisedProjection
 from core.models.text_decoder import CaptionDecoder, TextDecoder, WordDecoder, caption_greedily
 
@@ -12,6 +13,8 @@ __all__ = [
     "DistillationHead",
     "DualEncoder",
     "FromModel",
+    "JointEncoder",
+    "JointModel",
     "LinearProjection",
     "MLPProjection",
     "MaskToken",

@@ -54,12 +54,11 @@ class DualEncoder(nn.Module):
                 raise ConfigError(f"projection of modality '{modality}'{nearest(modality, modalities)}")
         self.encoders = nn.ModuleDict(encoders)
         self.reads = dict(modalities)
-        self.dim = dim
+        self.dim, self.fusion = dim, fusion
         given = projections or {}
         self.projections = nn.ModuleDict(
-            {m: given.get(m) or LinearProjection(width=encoders[n].width, dim=dim) for m, n in modalities.items()}
+            {m: given.get(m) or LinearProjection(width=self.width(m), dim=dim) for m in modalities}
         )
-        self.fusion = fusion
         self.heads = nn.ModuleDict(heads or {})
         for head in self.heads.values():
             if isinstance(head, FromModel):
@@ -81,6 +80,15 @@ class DualEncoder(nn.Module):
         encoder = self.encoders[self.reads[modality]]
         assert isinstance(encoder, Encoder)
         return encoder
+
+    def encoder_of_all(self, modalities: Sequence[str]) -> Encoder:
+        """One encoder that reads several modalities of a row. Raises ConfigError where the model has none."""
+        if len(modalities) == 1:
+            return self.encoder_of(modalities[0])
+        raise ConfigError(
+            f"{type(self).__name__} has an encoder for each modality and none for {', '.join(modalities)} together; "
+            "name one modality, or pretrain a core.models.JointModel (adapters under one transformer)"
+        )
 
     def width(self, modality: str) -> int:
         """D of a modality's pooled features."""
