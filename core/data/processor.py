@@ -65,6 +65,13 @@ class Processor(ABC):
         """
         raise ConfigError(f"{type(self).__name__} has no dense labels; leave {path} out of the task")
 
+    def picture(self, x: np.ndarray) -> np.ndarray:
+        """One row of the model input (C, H, W) for a person to look at: uint8 (H, W) or (H, W, 3). Here grey, the mean
+        of the channels from its 1st to its 99th percentile."""
+        grey = np.asarray(x, np.float64).mean(axis=0)
+        low, high = np.percentile(grey, [1, 99])
+        return np.round(np.clip((grey - low) / max(high - low, 1e-12), 0, 1) * 255).astype(np.uint8)
+
     label_suffix: ClassVar[str] = ""  # of the files that `write_labels` makes
 
     def read_labels(self, path: Any) -> tuple[np.ndarray, tuple[float, ...]]:

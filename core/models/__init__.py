@@ -4,6 +4,7 @@ from core.models.codebook import Codebook, FromModel, Placeholder, QueryMap, Wor
 from core.models.distillation import DistillationHead, MaskToken
 from core.models.dual_encoder import DualEncoder
 from core.models.joint import JointEncoder, JointModel
+from core.models.multimae_weights import load_multimae
 from core.models.projection import LinearProjection, MLPProjection, StandardisedProjection
 from core.models.text_decoder import CaptionDecoder, TextDecoder, WordDecoder, caption_greedily
 
@@ -25,4 +26,5 @@ __all__ = [
     "WordCodebook",
     "WordDecoder",
     "caption_greedily",
+    "load_multimae",
 ]

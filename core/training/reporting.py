@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from core.config.schema import EvaluationSettings
 from core.config.tree import dump
 from core.data.datamodule import DataModule
-from core.report import Answer, Item, Overlay, Report, RetrievalExample, to_uint8
+from core.report import Answer, Item, Overlay, Report, RetrievalExample, map_cases_png, to_uint8
 from core.training.cli import Request
 from core.training.measure import Measured
 from core.training.run_folder import RunFolder
-from core.training.tasks import Outcome, Segmentation, Task
+from core.training.tasks import MapSegmentation, Outcome, Segmentation, Task
 
 ANSWERS = 5
 
@@ -141,7 +141,7 @@ def finetune_report(
     """report.html of a fine-tuning run."""
     report = _start(request, data, "test")
     for name, value in outcome.numbers.items():
-        if name.endswith(("/mean_dice", "/macro_auroc", "/mean_nsd")):
+        if name.endswith(("/mean_dice", "/macro_auroc", "/mean_nsd", "/mean_iou")):
             low, high = outcome.numbers.get(f"{name}_low"), outcome.numbers.get(f"{name}_high")
             interval = (low, high) if low is not None and high is not None else None
             report.add_key_figure(name.removeprefix("test/"), value, interval=interval)
@@ -150,6 +150,12 @@ def finetune_report(
         overlays = [o for caption, x, labels in outcome.pictures for o in _overlays(task, caption, x, labels)]
         if overlays:
             report.add_overlays("Held-out cases", overlays, note="Outlines of the prediction on the model grid.")
+    if isinstance(task, MapSegmentation) and outcome.pictures:
+        cases = [(caption, {**inputs, **maps}) for caption, inputs, maps in outcome.pictures]
+        report.add_figure(
+            "Held-out maps", map_cases_png(cases, task.classes), alt="inputs, label, prediction and confidence by case",
+            note="Confidence: largest class probability, white = 1. White in labels: nobody labelled.",
+        )  # fmt: skip
     for title, (columns, rows) in outcome.tables.items():
         report.add_table(title, columns, rows)
     _finish(report, request, summary, facts, outcome.protocol, [])

@@ -6,6 +6,7 @@ Shape legend: V = rows in which the modality is present, B = rows of the batch, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ class Classification(Task):
         self.labels = list(labels or [])
         self.dropout = dropout
 
-    def head(self, encoder: Encoder, modality: str, data: DataModule) -> nn.Module:
+    def head(self, encoder: Encoder, modality: str | Sequence[str], data: DataModule) -> nn.Module:
         names = data.label_names
         for label in self.labels:
             if label not in names:

@@ -205,6 +205,21 @@ class RasterProcessor(Processor):
         scaled = x_VCHW if self.normalise == "zscore" else (x_VCHW - 0.5) * 4
         return scaled * deviation_C11 + mean_C11
 
+    def picture(self, x: np.ndarray) -> np.ndarray:
+        """True colour where red, green and blue are among the bands; VV, VH and their difference for radar; else grey.
+        Each channel from its 2nd to its 98th percentile."""
+        names = self.spec.names
+        if {"B02", "B03", "B04"} <= set(names):
+            x_CHW = np.stack([x[names.index(name)] for name in ("B04", "B03", "B02")])
+        elif {"VV", "VH"} <= set(names):
+            vv, vh = x[names.index("VV")], x[names.index("VH")]
+            x_CHW = np.stack([vv, vh, vv - vh])
+        else:
+            return super().picture(x)
+        low, high = np.percentile(x_CHW, [2, 98], axis=(1, 2))[:, :, None, None]
+        share_CHW = np.clip((x_CHW - low) / np.maximum(high - low, 1e-12), 0, 1)
+        return np.ascontiguousarray(np.round(share_CHW * 255).astype(np.uint8).transpose(1, 2, 0))
+
     @property
     def _needs_statistics(self) -> bool:
         return self.normalise in ("zscore", "two_deviations")
