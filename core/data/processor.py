@@ -67,10 +67,9 @@ class Processor(ABC):
 
     def picture(self, x: np.ndarray) -> np.ndarray:
         """One row of the model input (C, H, W) for a person to look at: uint8 (H, W) or (H, W, 3). Here grey, the mean
-        of the channels from its 1st to its 99th percentile."""
-        grey = np.asarray(x, np.float64).mean(axis=0)
-        low, high = np.percentile(grey, [1, 99])
-        return np.round(np.clip((grey - low) / max(high - low, 1e-12), 0, 1) * 255).astype(np.uint8)
+        of the channels, 0 black and 1 white."""
+        grey = np.nan_to_num(np.asarray(x, np.float64).mean(axis=0))
+        return np.round(np.clip(grey, 0, 1) * 255).astype(np.uint8)
 
     label_suffix: ClassVar[str] = ""  # of the files that `write_labels` makes
 

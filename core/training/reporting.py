@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from core.config.schema import EvaluationSettings
 from core.config.tree import dump
 from core.data.datamodule import DataModule
+from core.data.processor import Processor
 from core.report import Answer, Item, Overlay, Report, RetrievalExample, map_cases_png, to_uint8
 from core.training.cli import Request
 from core.training.measure import Measured
@@ -162,10 +163,11 @@ def finetune_report(
     return report.write(folder.path / "report.html")
 
 
-def pictures_of(x: NDArray[np.floating]) -> list[NDArray[np.uint8]]:
-    """An input as pictures: (C, H, W) as one, (C, S, H, W) as three of its slices."""
+def pictures_of(processor: Processor, sample: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.uint8]]:
+    """A sample as pictures: (C, H, W) as one, as its processor shows it; (C, S, H, W) as three of its slices."""
+    x = processor.collate([sample]).x[0].numpy()
     if x.ndim == 3:
-        return [to_uint8(x.mean(axis=0), low=0, high=1)]
+        return [processor.picture(x)]
     slices = sorted({round(share * (x.shape[1] - 1)) for share in (0.33, 0.5, 0.67)})
     return [to_uint8(x[0, s], low=0, high=1) for s in slices]
 
@@ -233,7 +235,7 @@ def _retrieval(report: Report, data: DataModule, measured: Measured, count: int,
             source = dataset.record(position).sources[text]
             return Item(text=source if isinstance(source, str) else found.ids[position])
         sample = dataset.load(dataset.record(position))[image]
-        return Item(pictures=pictures_of(data.processors[image].collate([sample]).x[0].numpy()))
+        return Item(pictures=pictures_of(data.processors[image], sample))
 
     chosen = np.linspace(0, len(both) - 1, min(count, len(both))).astype(int)
     for name, matrix, ask, answer in (

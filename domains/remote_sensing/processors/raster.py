@@ -49,7 +49,8 @@ class RasterProcessor(Processor):
     or the name of published ones. crop: side of the random square that training sees; None = all of the sample.
     crop_step: its corner lies on multiples of so many pixels (10 m bands beside 60 m bands: 6). flip, rotate: mirror
     images and quarter turns in training; a mirrored radar image looks from the other side.
-    gain, shift: largest random relative change, and shift in the unit, of all values in training.
+    of: the modality whose rasters are read, when it is not the own one (other bands of the same product; then statistics
+    are published ones, as nothing is learned from another modality's files). gain, shift: largest random relative change, and shift in the unit, of all values in training.
     A sample holds `x` (C, H, W) int16 in steps of QUANTUM, `lonlat` (2,) float64 degrees, `day` () float32 of the year
     (both nan when unknown). collate: x (V, C, H, W) float32, extra `valid` (V, H, W) bool, `lonlat`, `day`.
     """
@@ -79,6 +80,7 @@ class RasterProcessor(Processor):
         rotate: bool = True,
         gain: float = 0.0,
         shift: float = 0.0,
+        of: str = "",
     ) -> None:
         self.sensor, self.bands, self.baseline = sensor, None if bands is None else tuple(bands), baseline
         self.size, self.pixel, self.resampling, self.missing = (
@@ -89,7 +91,7 @@ class RasterProcessor(Processor):
         )
         self.normalise, self.statistics, self.low, self.high = normalise, statistics, low, high
         self.crop, self.crop_step, self.flip, self.rotate = crop, crop_step, flip, rotate
-        self.gain, self.shift = gain, shift
+        self.gain, self.shift, self.of = gain, shift, of
         stored = preset(sensor)
         self.stored = with_baseline(stored, baseline) if baseline else stored
         self.spec = preset(sensor, bands).as_values()
@@ -215,7 +217,7 @@ class RasterProcessor(Processor):
             vv, vh = x[names.index("VV")], x[names.index("VH")]
             x_CHW = np.stack([vv, vh, vv - vh])
         else:
-            return super().picture(x)
+            x_CHW = np.repeat(x.mean(axis=0, keepdims=True), 3, axis=0)
         low, high = np.percentile(x_CHW, [2, 98], axis=(1, 2))[:, :, None, None]
         share_CHW = np.clip((x_CHW - low) / np.maximum(high - low, 1e-12), 0, 1)
         return np.ascontiguousarray(np.round(share_CHW * 255).astype(np.uint8).transpose(1, 2, 0))
