@@ -23,7 +23,7 @@ def confusion(predicted: NDArray[np.integer], target: NDArray[np.integer], class
     known = target != IGNORED
     t, p = target[known].astype(np.int64), predicted[known].astype(np.int64)
     for name, values in (("label", t), ("prediction", p)):
-        if len(values) and not (0 <= values.min() and values.max() < classes):
+        if len(values) and not (values.min() >= 0 and values.max() < classes):
             raise DataError(
                 f"label map: {name} {values.min()} to {values.max()} is outside the {classes} classes 0 to "
                 f"{classes - 1}; name every class of the data, or make unknown ones -1"

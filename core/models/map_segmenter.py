@@ -61,7 +61,7 @@ class ConvNeXtDecoder(nn.Module):
 
 class MapSegmenter(nn.Module):
     """Logits of every pixel. encoder: of one modality with a pyramid, or a `JointEncoder` of several, any of which a
-    row may lack. The pixels are those of the first modality; others may be coarser or finer pictures of the same ground.
+    row may lack. The pixels are those of the first modality; others may be coarser or finer pictures of its ground.
     """
 
     def __init__(self, *, encoder: Encoder, decoder: ConvNeXtDecoder, modalities: Sequence[str]) -> None:

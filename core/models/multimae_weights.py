@@ -49,17 +49,25 @@ def load_multimae(
     fusion = model.fusion
     if not isinstance(fusion, JointTransformer) or not fusion.plain:
         raise ConfigError("load_multimae: the model's fusion must be core.fusion.JointTransformer with plain: true")
-    names = dict(names) if names is not None else {m: m for m in model.reads if f"input_adapters.{m}.proj.weight" in weights}
+    names = (
+        dict(names)
+        if names is not None
+        else {m: m for m in model.reads if f"input_adapters.{m}.proj.weight" in weights}
+    )
     if not names:
         have = sorted({key.split(".")[1] for key in weights if key.startswith("input_adapters.")})
-        raise CheckpointError(f"MultiMAE weights: they have adapters {have}, the model reads {list(model.reads)}; give `names`")
+        raise CheckpointError(
+            f"MultiMAE weights: they have adapters {have}, the model reads {list(model.reads)}; give `names`"
+        )
     found: dict[str, Tensor] = {}
     used: set[str] = set()
 
     def take(key: str, target: str, shape: torch.Size) -> None:
         if key not in weights:
             raise CheckpointError(f"MultiMAE weights: '{key}' is missing{nearest(key, weights)}")
-        if weights[key].numel() != shape.numel() or weights[key].squeeze(0).shape != shape and weights[key].shape != shape:
+        if weights[key].numel() != shape.numel() or (
+            weights[key].squeeze(0).shape != shape and weights[key].shape != shape
+        ):
             raise CheckpointError(
                 f"MultiMAE weights: '{key}' has the shape {tuple(weights[key].shape)}, the model needs {tuple(shape)}"
             )
@@ -75,7 +83,9 @@ def load_multimae(
                 take(f"encoder.{i}.{theirs}.{kind}", target, own[target].shape)
     deeper = [key for key in weights if (m := re.match(r"encoder\.(\d+)\.", key)) and int(m[1]) >= fusion.depth]
     if deeper:
-        raise CheckpointError(f"MultiMAE weights: '{deeper[0]}' is beyond the model's {fusion.depth} blocks; raise depth")
+        raise CheckpointError(
+            f"MultiMAE weights: '{deeper[0]}' is beyond the model's {fusion.depth} blocks; raise depth"
+        )
     for modality, name in names.items():
         if modality not in model.reads:
             raise ConfigError(f"load_multimae: the model reads no '{modality}'{nearest(modality, model.reads)}")
@@ -99,13 +109,15 @@ def _check_positions(weights: Mapping[str, Tensor], key: str, adapter: PatchAdap
     if table_1Dhw is None:
         return
     if table_1Dhw.shape[1] != adapter.width:
-        raise CheckpointError(f"MultiMAE weights: '{key}' has the width {table_1Dhw.shape[1]}, the model {adapter.width}")
+        raise CheckpointError(
+            f"MultiMAE weights: '{key}' has the width {table_1Dhw.shape[1]}, the model {adapter.width}"
+        )
     if tuple(table_1Dhw.shape[2:]) != adapter.positions.grid:
         return  # another size of input: the model makes its own table for it
     theirs_ND = table_1Dhw[0].flatten(1).T
     worst = float((theirs_ND - adapter.place(adapter.positions.grid).to(theirs_ND)).abs().max())
     if worst > SAME:
         raise CheckpointError(
-            f"MultiMAE weights: the positions in '{key}' differ from the model's by up to {worst:.3g}; the file may have "
-            "the axes in another order"
+            f"MultiMAE weights: the positions in '{key}' differ from the model's by up to {worst:.3g}; the file "
+            "may have the axes in another order"
         )

@@ -25,7 +25,9 @@ class Downstream(nn.Module):
     frozen: the encoder is not trained and stays in evaluation mode.
     """
 
-    def __init__(self, head: nn.Module, *, encoder: Encoder, modality: str | Sequence[str], frozen: bool = False) -> None:
+    def __init__(
+        self, head: nn.Module, *, encoder: Encoder, modality: str | Sequence[str], frozen: bool = False
+    ) -> None:
         super().__init__()
         self.frozen = frozen
         if frozen:
@@ -33,7 +35,7 @@ class Downstream(nn.Module):
         self.head = head
         self.fusion = None
         self.modalities = named(modality)
-        self.reads = {name: "encoder" for name in self.modalities}
+        self.reads = dict.fromkeys(self.modalities, "encoder")
         self.modality = self.modalities[0]
         self._encoder = [encoder]  # inside `head` already: not a second owner of its parameters
 
@@ -78,8 +80,8 @@ class Outcome:
 
 
 class Task(ABC):
-    """A downstream task. Its typed keyword-only `__init__` is its config. masks: dense labels it needs. several: it takes
-    more than one modality."""
+    """A downstream task. Its typed keyword-only `__init__` is its config. masks: dense labels it needs. several: it
+    takes more than one modality."""
 
     masks: tuple[str, ...] = ()
     several: bool = False

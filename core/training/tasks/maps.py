@@ -54,8 +54,8 @@ class MapLoss(Term):
         target_BHW = step.batch.masks[self.mask].to(logits_BKHW.device)
         if int(target_BHW.max()) >= logits_BKHW.shape[1]:
             raise DataError(
-                f"mask '{self.mask}' holds class {int(target_BHW.max())}, the task names {logits_BKHW.shape[1]} classes; "
-                "name every class of the data in task.classes"
+                f"mask '{self.mask}' holds class {int(target_BHW.max())}, the task names {logits_BKHW.shape[1]} "
+                "classes; name every class of the data in task.classes"
             )
         return {"loss": dice_ce(logits_BKHW, target_BHW, background=False) + step.zero()}
 

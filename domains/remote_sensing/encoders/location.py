@@ -5,6 +5,7 @@ Shape legend: V = rows, D = width.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Collection, Sequence
 
@@ -64,7 +65,7 @@ class HarmonicLocation(LocationEncoder):
         self.width, self.first = width, first
         self.harmonics = SphericalHarmonics(degrees=degrees, released=released)
         sizes = [self.harmonics.features, hidden, hidden, width]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
         self.dropout = nn.Dropout(dropout)
         for i, layer in enumerate(self.layers):  # Sitzmann et al. 2020, section 3.2
             bound = 1 / layer.in_features if i == 0 else math.sqrt(6 / layer.in_features)

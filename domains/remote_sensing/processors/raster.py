@@ -49,8 +49,9 @@ class RasterProcessor(Processor):
     or the name of published ones. crop: side of the random square that training sees; None = all of the sample.
     crop_step: its corner lies on multiples of so many pixels (10 m bands beside 60 m bands: 6). flip, rotate: mirror
     images and quarter turns in training; a mirrored radar image looks from the other side.
-    of: the modality whose rasters are read, when it is not the own one (other bands of the same product; then statistics
-    are published ones, as nothing is learned from another modality's files). gain, shift: largest random relative change, and shift in the unit, of all values in training.
+    gain, shift: largest random relative change, and shift in the unit, of all values in training.
+    of: the modality whose rasters are read, where it is not the own one (other bands of one product); statistics are
+    published ones then, as nothing is learned from another modality's files.
     A sample holds `x` (C, H, W) int16 in steps of QUANTUM, `lonlat` (2,) float64 degrees, `day` () float32 of the year
     (both nan when unknown). collate: x (V, C, H, W) float32, extra `valid` (V, H, W) bool, `lonlat`, `day`.
     """

@@ -38,7 +38,8 @@ def everywhere(names=("radar", "optical"), rows=ROWS):
 def test_a_modality_alone_is_encoded_by_its_adapter_and_the_transformer(inputs):
     model = make_model()
     vector, pooled = model.embed("radar", inputs["radar"])
-    assert vector.shape == (ROWS, 8) and pooled.shape == (ROWS, 16) == (ROWS, model.width("radar"))
+    assert vector.shape == (ROWS, 8)
+    assert pooled.shape == (ROWS, 16) == (ROWS, model.width("radar"))
     fusion, tokens = model.fusion, model.encoders["radar"](inputs["radar"]).tokens.x
     x, global_ = fusion.run(fusion.enter("radar", tokens))
     torch.testing.assert_close(pooled, torch.cat([x, global_], dim=1).mean(1))
@@ -79,7 +80,8 @@ def test_a_row_without_any_modality_is_finite(inputs):
     present = {"radar": torch.tensor([True, False]), "optical": torch.tensor([True, False])}
     one = torch.tensor([0])
     found = encoder.encode({m: inp.rows(one) for m, inp in inputs.items()}, present)
-    assert found.pooled.isfinite().all() and not found.pyramid[0][1].any()
+    assert found.pooled.isfinite().all()
+    assert not found.pyramid[0][1].any()
 
 
 def test_plain_tokens_enter_as_they_are_and_keep_their_width():

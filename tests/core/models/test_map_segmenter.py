@@ -73,10 +73,12 @@ def test_splitting_keeps_cells_in_their_place():
 def test_errors_name_what_does_not_fit():
     with pytest.raises(ConfigError, match="gives no feature maps"):
         MapSegmenter(encoder=TextConvNet(vocab_size=9), decoder=decoder(), modalities=["a"])
-    with pytest.raises(ConfigError, match="decoder.channels is 9, the encoder's coarsest map has 16"):
+    with pytest.raises(ConfigError, match=r"decoder\.channels is 9, the encoder's coarsest map has 16"):
         MapSegmenter(encoder=joint(), decoder=decoder(9), modalities=["a", "b"])
     with pytest.raises(ConfigError, match="reads one modality"):
         MapSegmenter(encoder=ConvNet(channels=1, options=NARROW), decoder=decoder(), modalities=["a", "b"])
-    model = MapSegmenter(encoder=joint(patch=(4, 4)), decoder=decoder(), modalities=["a", "b"])  # 4 x 4 and 2 x 2 tokens
+    model = MapSegmenter(
+        encoder=joint(patch=(4, 4)), decoder=decoder(), modalities=["a", "b"]
+    )  # 4 x 4 and 2 x 2 tokens
     with pytest.raises(ConfigError, match="different grids"):
         model(inputs(), ALL)

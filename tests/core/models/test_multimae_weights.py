@@ -73,7 +73,7 @@ NAMES = {"s2": "rgb", "dem": "depth", "dw": "semseg"}
 
 
 def plain_multimae(w, inputs):
-    """The released encoder in a few lines: adapters, concatenation, global token last, pre-norm blocks, no last norm."""
+    """The released encoder in a few lines: adapters, concatenation, global token last, pre-norm, no last norm."""
     tokens = []
     for name, x in inputs.items():
         if name == "semseg":
@@ -128,7 +128,10 @@ def test_modalities_that_the_file_lacks_keep_their_weights(checkpoint):
     ("change", "message"),
     [
         (lambda w: w.pop("encoder.1.mlp.fc2.bias"), "'encoder.1.mlp.fc2.bias' is missing"),
-        (lambda w: w.update({"global_tokens": torch.zeros(1, 2, WIDTH)}), r"'global_tokens' has the shape \(1, 2, 16\)"),
+        (
+            lambda w: w.update({"global_tokens": torch.zeros(1, 2, WIDTH)}),
+            r"'global_tokens' has the shape \(1, 2, 16\)",
+        ),
         (lambda w: w.update({"encoder.2.norm1.weight": torch.ones(WIDTH)}), "beyond the model's 2 blocks"),
         (
             lambda w: w.update({"input_adapters.rgb.pos_emb": position_table().transpose(2, 3)}),
