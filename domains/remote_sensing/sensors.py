@@ -45,6 +45,9 @@ PRESETS: dict[str, BandSpec] = {
     "sentinel2_60m": _L2A.select(["B01", "B09"]),
     "sentinel2_rgb": _L2A.select(["B04", "B03", "B02"]),
     "eurosat_l1c": _L1C.select([*(band.name for band in _S2 if band.name != "B8A"), "B8A"]),  # file order: B8A last
+    "so2sat_sen2": replace(_L2A, product="So2Sat", scale=1.0, nodata=None).select(
+        ["B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"]
+    ),
     "sentinel1_db": _GRD,
     "sentinel1_power": replace(_GRD, unit="power"),
     "sentinel1_amplitude": replace(_GRD, unit="amplitude"),

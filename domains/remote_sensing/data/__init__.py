@@ -13,6 +13,19 @@ if TYPE_CHECKING:
 LAYOUTS = {
     "ssl4eo_s12": "domains.remote_sensing.data.ssl4eo:SSL4EOS12",
     "noldo_s12": "domains.remote_sensing.data.ssl4eo:NoLDOS12",
+    "bigearthnet_v2": "domains.remote_sensing.data.bigearthnet:BigEarthNetV2",
+    "sen12ms": "domains.remote_sensing.data.sen12ms:SEN12MS",
+    "dfc2020": "domains.remote_sensing.data.sen12ms:DFC2020",
+    "sen1floods11": "domains.remote_sensing.data.sen1floods11:Sen1Floods11",
+    "eurosat": "domains.remote_sensing.data.eurosat:EuroSAT",
+    "so2sat": "domains.remote_sensing.data.so2sat:So2Sat",
+    "rsicd": "domains.remote_sensing.data.caption_sets:RSICD",
+    "rsitmd": "domains.remote_sensing.data.caption_sets:RSITMD",
+    "ucm_captions": "domains.remote_sensing.data.caption_sets:UCMCaptions",
+    "sydney_captions": "domains.remote_sensing.data.caption_sets:SydneyCaptions",
+    "crisislandmark": "domains.remote_sensing.data.crisislandmark:CrisisLandMark",
+    "folder_geotiff": "domains.remote_sensing.data.folder_geotiff:FolderGeoTIFF",
+    "stac_items": "domains.remote_sensing.data.stac:STACItems",
     "synthetic_scenes": "domains.remote_sensing.data.samples:SyntheticScenes",
 }
 

@@ -137,7 +137,8 @@ class SSL4EOS12(Layout):
 class NoLDOS12(SSL4EOS12):
     """SSL4EO-S12@NoL: the places of SSL4EO-S12 that have Dynamic World labels on all four dates.
 
-    Masks: "dw", the noisy labels of the record's date, and "dw_0" to "dw_3", those of all four dates of its place.
+    Modality "dw" besides "s1" and "s2": the noisy labels, for models that read or reconstruct classes. Masks: "dw", the
+    same of the record's date, and "dw_0" to "dw_3", those of all four dates of its place.
     """
 
     name: ClassVar[str] = "NoLDO-S12"
@@ -185,7 +186,8 @@ class NoLDOS12(SSL4EOS12):
     def _completed(self, record: Record, place: str, product: str, optical: list[str]) -> Record:
         masks: dict[str, Source] = {"dw": self._label("dw_noisy_labels", place, product)}
         masks |= {f"dw_{i}": self._label("dw_noisy_labels", place, name) for i, name in enumerate(optical)}
-        return Record(record.id, record.group, record.sources, record.labels, masks)
+        sources: dict[str, Source] = {**record.sources, "dw": masks["dw"]}
+        return Record(record.id, record.group, sources, record.labels, masks)
 
     def _label(self, kind: str, place: str, product: str) -> LabelSource:
         return LabelSource(self.root / kind / place / product / "label.tif", classes=self.classes)

@@ -54,7 +54,8 @@ def read_label_map(source: Path | LabelSource) -> LabelMap:
 def _as_classes(numbers_HW: np.ndarray, told: LabelSource, nodata: float | None) -> np.ndarray:
     missing = ~np.isfinite(numbers_HW) if numbers_HW.dtype.kind == "f" else np.zeros(numbers_HW.shape, bool)
     missing |= np.isin(numbers_HW, [*told.unknown, *([nodata] if nodata is not None else [])])
-    numbers = np.where(missing, -1, numbers_HW).astype(np.int64)
+    numbers = np.where(missing, 0, numbers_HW).astype(np.int64)
+    numbers[missing] = -1
     if told.mapping:
         known = dict(told.mapping)
         values, inverse = np.unique(numbers, return_inverse=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from domains.remote_sensing.io.resample import Resampling
-from domains.remote_sensing.processors.raster import Normalise, RasterProcessor
+from domains.remote_sensing.processors.normalise import Normalise
+from domains.remote_sensing.processors.raster import RasterProcessor
 
 
 class OpticalProcessor(RasterProcessor):

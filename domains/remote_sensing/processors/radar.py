@@ -6,7 +6,8 @@ from typing import Literal
 
 from core.errors import ConfigError
 from domains.remote_sensing.io.resample import Resampling
-from domains.remote_sensing.processors.raster import Normalise, RasterProcessor
+from domains.remote_sensing.processors.normalise import Normalise
+from domains.remote_sensing.processors.raster import RasterProcessor
 
 
 class RadarProcessor(RasterProcessor):

@@ -5,8 +5,7 @@ Shape legend: V = samples of a batch, C = bands, H, W = rows and columns of the 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,27 +13,23 @@ import numpy as np
 import torch
 
 from core.data.processor import Processor, Sample
-from core.errors import CheckpointError, ConfigError, DataError
-from core.files import write_atomic
+from core.errors import ConfigError, DataError
 from core.types import ModalityInput
-from domains.remote_sensing.bands import BandSpec, Unit, mismatch
-from domains.remote_sensing.io.labels import onto_grid, read_label_map
-from domains.remote_sensing.io.open import grid, read
+from domains.remote_sensing.bands import Unit
+from domains.remote_sensing.io.labels import read_label_map
+from domains.remote_sensing.io.open import read
 from domains.remote_sensing.io.resample import Resampling
 from domains.remote_sensing.processors.geometry import Variation, centred, cropped, turned
-from domains.remote_sensing.raster import Raster
+from domains.remote_sensing.processors.normalise import Normalisation, Normalise
+from domains.remote_sensing.processors.sample_grid import SampleGrid
+from domains.remote_sensing.raster import Raster, Transform, pixel_metres, pixel_size
 from domains.remote_sensing.sensors import preset, with_baseline
-from domains.remote_sensing.statistics import published
 from domains.remote_sensing.units import convert
 
 # One step of the 16 bits that a sample keeps, in its unit: a tenth of what a sensor resolves
 QUANTUM: dict[Unit, float] = {"reflectance": 1e-4, "db": 0.01, "intensity": 1e-4, "metre": 0.5, "kelvin": 0.01}
 MISSING = -32768
-BANDS_FILE = "bands.json"
 FITTED_ON = 64  # records that means and deviations are learned from
-# zscore: (value - mean) / deviation. two_deviations: mean - 2 deviations to mean + 2 deviations becomes [0, 1], clipped
-# (SSL4EO-S12, CromSS, CROMA). range: low to high becomes [0, 1], clipped. none: the value in its unit.
-Normalise = Literal["zscore", "two_deviations", "range", "none"]
 
 
 class RasterProcessor(Processor):
@@ -45,8 +40,8 @@ class RasterProcessor(Processor):
     size: rows and columns of a sample: the middle of the tile, or the tile with missing pixels around it; None = whole.
     pixel: side of a pixel in units of the CRS; None = that of the finest band. resampling: see `io.resample`.
     missing: what a band that a file lacks does: "error", or "zero", which stands for the mean.
-    normalise, statistics, low, high: see `Normalise`; statistics is "fit" (learned from the training split, and saved)
-    or the name of published ones. crop: side of the random square that training sees; None = all of the sample.
+    normalise, statistics, low, high: see `processors.normalise`; statistics is "fit" (learned from the training split,
+    and saved) or the name of published ones. crop: side of the random square that training sees; None = all of it.
     crop_step: its corner lies on multiples of so many pixels (10 m bands beside 60 m bands: 6). flip, rotate: mirror
     images and quarter turns in training; a mirrored radar image looks from the other side.
     gain, shift: largest random relative change, and shift in the unit, of all values in training.
@@ -58,7 +53,7 @@ class RasterProcessor(Processor):
 
     modality_kind: ClassVar[Literal["image", "volume", "text"]] = "image"
     not_in_load: ClassVar[frozenset[str]] = frozenset(
-        {"normalise", "statistics", "low", "high", "crop", "crop_step", "flip", "rotate", "gain", "shift"}
+        {"normalise", "statistics", "low", "high", "crop", "crop_step", "flip", "rotate", "gain", "shift", "of"}
     )
 
     def __init__(
@@ -97,9 +92,11 @@ class RasterProcessor(Processor):
         self.stored = with_baseline(stored, baseline) if baseline else stored
         self.spec = preset(sensor, bands).as_values()
         self._check()
-        self._statistics: tuple[list[float], list[float]] | None = None
-        if self._needs_statistics and statistics != "fit":
-            self._statistics = published(statistics).of(self.spec)
+        self.normalisation = Normalisation(self.spec, method=normalise, statistics=statistics, low=low, high=high)
+        if of and self.normalisation.learns:
+            raise ConfigError(
+                f"statistics: nothing is learned from the files of '{of}'; name published ones, for instance ssl4eo_s2a"
+            )
 
     def _check(self) -> None:
         if self.spec.unit not in QUANTUM:
@@ -110,8 +107,6 @@ class RasterProcessor(Processor):
             raise ConfigError(f"crop {self.crop} and crop_step {self.crop_step} are counts of pixels, at least 1")
         if self.crop is not None and self.size is not None and self.crop > min(self.size):
             raise ConfigError(f"crop: is {self.crop}, larger than the sample of {self.size[0]} x {self.size[1]} pixels")
-        if not self.high > self.low:
-            raise ConfigError(f"low {self.low} and high {self.high}: high is larger")
         if not (0 <= self.gain < 1 and self.shift >= 0):
             raise ConfigError(f"gain {self.gain} is a share in [0, 1), shift {self.shift} is at least 0")
 
@@ -174,7 +169,7 @@ class RasterProcessor(Processor):
             raise ConfigError(f"tiles of sizes {sorted(shapes)} cannot share a batch; set size, or crop")
         steps_VCHW = torch.from_numpy(np.stack([sample["x"] for sample in samples]))
         missing_VCHW = steps_VCHW == MISSING
-        x_VCHW = self.normalised(steps_VCHW * torch.tensor(self.quantum, dtype=torch.float32))
+        x_VCHW = self.normalisation.apply(steps_VCHW * torch.tensor(self.quantum, dtype=torch.float32))
         x_VCHW.masked_fill_(missing_VCHW, 0)
         known_VCHW = ~missing_VCHW
         # a band that no file has (missing: zero) makes no pixel invalid: it is absent, not unrecorded
@@ -184,29 +179,9 @@ class RasterProcessor(Processor):
             extra[name] = torch.from_numpy(np.stack([np.asarray(sample[name], dtype) for sample in samples]))
         return ModalityInput(x_VCHW, None, extra)
 
-    def normalised(self, values_VCHW: torch.Tensor) -> torch.Tensor:
-        """Values in the unit of `spec`, (..., C, H, W), as the model reads them."""
-        if self.normalise == "none":
-            return values_VCHW
-        if self.normalise == "range":
-            return ((values_VCHW - self.low) / (self.high - self.low)).clamp_(0, 1)
-        mean_C11, deviation_C11 = (
-            torch.tensor(v, dtype=torch.float32)[:, None, None] for v in self._known_statistics()
-        )
-        scaled = (values_VCHW - mean_C11) / deviation_C11
-        return scaled if self.normalise == "zscore" else scaled.mul_(0.25).add_(0.5).clamp_(0, 1)
-
     def values(self, x_VCHW: torch.Tensor) -> torch.Tensor:
-        """The inverse of `normalised`, as far as nothing was clipped: model input in the unit of `spec`."""
-        if self.normalise == "none":
-            return x_VCHW
-        if self.normalise == "range":
-            return x_VCHW * (self.high - self.low) + self.low
-        mean_C11, deviation_C11 = (
-            torch.tensor(v, dtype=torch.float32)[:, None, None] for v in self._known_statistics()
-        )
-        scaled = x_VCHW if self.normalise == "zscore" else (x_VCHW - 0.5) * 4
-        return scaled * deviation_C11 + mean_C11
+        """Model input (..., C, H, W) in the unit of `spec`, as far as nothing was clipped."""
+        return self.normalisation.undo(x_VCHW)
 
     def picture(self, x: np.ndarray) -> np.ndarray:
         """True colour where red, green and blue are among the bands; VV, VH and their difference for radar; else grey.
@@ -223,86 +198,60 @@ class RasterProcessor(Processor):
         share_CHW = np.clip((x_CHW - low) / np.maximum(high - low, 1e-12), 0, 1)
         return np.ascontiguousarray(np.round(share_CHW * 255).astype(np.uint8).transpose(1, 2, 0))
 
-    @property
-    def _needs_statistics(self) -> bool:
-        return self.normalise in ("zscore", "two_deviations")
-
-    def _known_statistics(self) -> tuple[list[float], list[float]]:
-        if self._statistics is None:
-            raise ConfigError(
-                f"{type(self).__name__} has no means and deviations yet; call fit(sources) or restore(folder), or name "
-                "published ones (statistics)"
-            )
-        return self._statistics
-
     def fit(self, sources: Iterable[Any]) -> None:
         """Learn mean and deviation of each band from up to 64 evenly spaced training sources."""
-        if not self._needs_statistics or self.statistics != "fit":
+        if not self.normalisation.learns:
             return
-        everything = list(sources)
-        chosen = [
-            everything[int(i)] for i in np.linspace(0, len(everything), min(FITTED_ON, len(everything)), endpoint=False)
-        ]
-        count, total, squares = (np.zeros(len(self.spec)) for _ in range(3))
-        fault: DataError | None = None
-        for source in chosen:
-            try:
-                x_CHW = self.load(source)["x"]
-            except DataError as err:  # the bad-record policy will meet it again and decide
-                fault = err
-                continue
-            known_CHW = x_CHW != MISSING
-            values_CHW = np.where(known_CHW, x_CHW.astype(np.float64) * self.quantum, 0)
-            count += known_CHW.sum(axis=(1, 2))
-            total += values_CHW.sum(axis=(1, 2))
-            squares += (values_CHW**2).sum(axis=(1, 2))
-        if not count.any():
-            raise DataError(f"no raster of the training split can be read to learn means from; the last fault: {fault}")
-        mean = total / np.maximum(count, 1)
-        deviation = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
-        smallest = 10 * self.quantum
-        self._statistics = mean.tolist(), np.where(deviation > smallest, deviation, 1.0).tolist()
+        everything, faults = list(sources), []
+        count = min(FITTED_ON, len(everything))
+        chosen = [everything[int(i)] for i in np.linspace(0, len(everything), count, endpoint=False)]
+
+        def samples() -> Iterator[np.ndarray]:
+            for source in chosen:
+                try:
+                    x_CHW = self.load(source)["x"]
+                except DataError as err:  # the bad-record policy will meet it again and decide
+                    faults.append(err)
+                else:
+                    yield np.where(x_CHW == MISSING, np.nan, x_CHW * np.float32(self.quantum))
+
+        if not self.normalisation.learn(samples(), smallest=10 * self.quantum):
+            last = faults[-1] if faults else "the split is empty"
+            raise DataError(f"no raster of the training split can be read to learn means from; the last fault: {last}")
 
     def save(self, folder: Path) -> None:
-        content: dict[str, Any] = {"spec": self.spec.to_dict(), "normalise": self.normalise}
-        if self._statistics is not None:
-            content |= {"mean": self._statistics[0], "deviation": self._statistics[1]}
-        write_atomic(Path(folder) / BANDS_FILE, json.dumps(content, indent=1), error=CheckpointError)
+        self.normalisation.save(folder)
 
     def restore(self, folder: Path) -> None:
-        path = Path(folder) / BANDS_FILE
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            spec = BandSpec.from_dict(content["spec"])
-            found = (
-                (list(map(float, content["mean"])), list(map(float, content["deviation"])))
-                if "mean" in content
-                else None
-            )
-        except FileNotFoundError as err:
-            raise CheckpointError(
-                f"{path}: is missing; it says which bands the weights belong to, copy it again"
-            ) from err
-        except (ValueError, KeyError, TypeError, ConfigError) as err:
-            raise CheckpointError(f"{path}: not a readable band specification ({err}); copy it again") from err
-        if spec != self.spec:
-            raise CheckpointError(f"{path}: {mismatch(self.spec, spec, 'these weights were trained on other bands')}")
-        if self._needs_statistics and (found is None or {len(found[0]), len(found[1])} != {len(spec)}):
-            raise CheckpointError(f"{path}: holds no mean and deviation for each of {len(spec)} bands; copy it again")
-        self._statistics = found
+        self.normalisation.restore(folder)
+
+    def grid(self, source: Any) -> SampleGrid:
+        """Where the pixels of the sample of a source lie."""
+        return SampleGrid.of(source, self.stored, pixel=self.pixel, size=self.size)
 
     def load_mask(self, path: Any, source: Any) -> np.ndarray:
-        """Label map of `source` on the grid of its sample, (H, W) int16, nearest neighbour; -1 where not labelled.
+        """Label map of `source` on its sample, (H, W) int16, nearest neighbour; -1 where not labelled.
 
         path: a Path or a LabelSource. Raises DataError when the labels lie elsewhere.
         """
-        transform, shape, crs = grid(source, self.stored, pixel=self.pixel)
-        labels = read_label_map(path)
-        try:
-            labels_HW = onto_grid(labels, transform, shape, crs)
-        except DataError as err:
-            raise DataError(f"{getattr(path, 'path', path)}: {err}") from None
-        return labels_HW if self.size is None else centred(labels_HW, self.size, -1)
+        return self.grid(source).labels(path)
+
+    label_suffix: ClassVar[str] = ".tif"
+
+    def read_labels(self, path: Any) -> tuple[np.ndarray, tuple[float, ...]]:
+        """Labels (H, W) of a file on its own grid, -1 = not labelled, and the height and width of a pixel: metres, or
+        units of the CRS where it has none."""
+        found = read_label_map(path)
+        size = pixel_size(found.transform) if not found.crs else _metres(found.crs, found.transform)
+        return found.labels_HW.astype(np.int32), size
+
+    def labels_to_source(self, labels: np.ndarray, source: Any) -> np.ndarray:
+        """(H, W) on the raster's own grid, from labels (H, W) or scores (G, H, W) on the sample."""
+        return self.grid(source).back(labels)
+
+    def write_labels(self, labels: np.ndarray, source: Any, path: Path) -> None:
+        """Write labels (H, W) as a GeoTIFF with the raster's CRS and transform."""
+        self.grid(source).write(labels, path)
 
 
 def day_of_year(date: str) -> float:
@@ -310,3 +259,10 @@ def day_of_year(date: str) -> float:
     import datetime
 
     return float(datetime.date.fromisoformat(date[:10]).timetuple().tm_yday) if date else float("nan")
+
+
+def _metres(crs: str, transform: Transform) -> tuple[float, float]:
+    try:
+        return pixel_metres(crs, transform)
+    except DataError:  # degrees
+        return pixel_size(transform)

@@ -51,7 +51,7 @@ _EXTRA: dict[str, dict[str, tuple[str, ...]]] = {
         "flat": ("The land is flat.",), "hilly": ("The land is hilly.", "Hills shape the terrain."),
         "mountainous": ("The terrain is mountainous.", "Steep mountains rise here."),
         "fields green": ("The fields are green.", "Crops stand green in the fields."),
-        "fields harvested": ("The fields have been harvested.", "Stubble is left on the fields."),
+        "fields harvested": ("The fields have been harvested.", "Stubble stands on the fields."),
         "fields bare": ("The fields lie bare.", "The soil of the fields is bare."),
         "trees evergreen": ("The trees are mostly evergreen.",),
         "trees leafless": ("The trees have lost their leaves.",),

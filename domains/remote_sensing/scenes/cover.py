@@ -47,12 +47,12 @@ class Cover:
 def sample_cover(rng: np.random.Generator, place: Place, size: int) -> Cover:
     """Draw the land cover of a place on `size` x `size` pixels."""
     climate = place.climate
-    ground, growth, farms, towns, wet = fractal(rng, 5, size, beta=3.6, longest=size / 1.2)
-    patches, vigour, tone = fractal(rng, 3, size, beta=2.6, longest=size / 2)
+    ground, growth, farms, towns, wet = fractal(rng, 5, size, beta=3.6, longest=80)
+    patches, vigour, tone = fractal(rng, 3, size, beta=2.6, longest=48)
     has_river = bool(rng.random() < (0.25 if climate.name == "desert margin" else 0.55))
     river_HW, width = _river(rng, size) if has_river else (np.full((size, size), np.inf, np.float32), 0.0)
-    valley = np.exp(-np.maximum(river_HW - width, 0) / np.float32(size / 8))
-    relief = climate.relief * float(rng.uniform(0.5, 1.5)) * size / 96
+    valley = np.exp(-np.maximum(river_HW - width, 0) / np.float32(12))
+    relief = climate.relief * float(rng.uniform(0.5, 1.5))
     rise = (ground + 0.03 * patches) * (1 - valley) - 1.2 * valley
     height_HW = relief / 4 * rise + relief / 2 + (1500 if climate.snow_line < 5000 else 60)
     slope_HW = np.hypot(*np.gradient(height_HW, PIXEL)).astype(np.float32)
@@ -157,7 +157,7 @@ def _river(rng: np.random.Generator, size: int) -> tuple[Field, float]:
     u, v = turned(size, rng.uniform(0, np.pi), rng)
     line, slope = np.zeros_like(u), np.zeros_like(u)
     for _ in range(3):
-        wave = size * rng.uniform(0.25, 1.2)
+        wave = rng.uniform(24, 115)
         rise, phase = wave * rng.uniform(0.03, 0.14), rng.uniform(0, 2 * np.pi)
         turn = np.float32(2 * np.pi / wave) * u + np.float32(phase)
         line += np.float32(rise) * np.sin(turn)
@@ -171,7 +171,7 @@ def _town(
     """(height of buildings, negative in parks; share of gardens; town; roads between towns)."""
     u, v = turned(size, angle)
     distance = np.hypot(*turned(size, 0.0, rng))
-    place = where - distance / (0.35 * size)
+    place = where - distance / 34
     town = place > at_share(place, min(share, 0.6)) if share > 0.01 else np.zeros(where.shape, bool)
     period_u, period_v = rng.uniform(5, 9), rng.uniform(6, 12)
     block_u, block_v = np.floor(u / period_u).astype(np.int32), np.floor(v / period_v).astype(np.int32)
@@ -185,8 +185,6 @@ def _town(
     roads = np.zeros(where.shape, bool)
     for _ in range(int(rng.integers(0, 3))):
         across, along = turned(size, rng.uniform(0, np.pi), rng)
-        bend = np.float32(size * rng.uniform(0.02, 0.08))
-        roads |= np.abs(across + bend * np.sin(along / np.float32(size * rng.uniform(0.15, 0.4)))) < rng.choice(
-            [0.6, 1.1]
-        )
+        bend = np.float32(rng.uniform(2, 8))
+        roads |= np.abs(across + bend * np.sin(along / np.float32(rng.uniform(14, 38)))) < rng.choice([0.6, 1.1])
     return height, np.where(street, 0.05, gardens).astype(np.float32), town, roads

@@ -81,7 +81,7 @@ def _fields(seasons: Seasons, t: int, fields: np.ndarray) -> str:
     green = float(seasons.green_THW[t][fields].mean())
     if green > 0.55:
         return "green"
-    if green > 0.3:  # some of everything
+    if green > 0.2:  # some of everything
         return ""
     return "harvested" if seasons.straw_THW[t][fields].mean() > 0.45 else "bare"
 

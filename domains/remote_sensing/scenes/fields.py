@@ -71,15 +71,3 @@ def blurred(stack: Field, side: float) -> Field:
         out[..., -1] += np.float32(side) * moved[..., -1]
         stack = np.moveaxis(out, -1, axis)
     return stack
-
-
-def moved(plane: NDArray, rows: int, columns: int, fill: float = 0) -> NDArray:
-    """(..., H, W) moved down and to the right; what comes in is `fill`."""
-    out = np.full_like(plane, fill)
-    h, w = plane.shape[-2:]
-    if abs(rows) >= h or abs(columns) >= w:
-        return out
-    out[..., max(0, rows) : h + min(0, rows), max(0, columns) : w + min(0, columns)] = plane[
-        ..., max(0, -rows) : h + min(0, -rows), max(0, -columns) : w + min(0, -columns)
-    ]
-    return out

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from domains.remote_sensing.scenes.classes import BARE, BUILT, CROPS, GRASS, SHRUB, SNOW, TREES, WATER, WETLAND
 from domains.remote_sensing.scenes.cover import PIXEL, Cover
-from domains.remote_sensing.scenes.fields import Field, at_share, blurred, fractal, moved
+from domains.remote_sensing.scenes.fields import Field, at_share, blurred, fractal
 from domains.remote_sensing.scenes.places import Place
 from domains.remote_sensing.scenes.seasons import RAPESEED, RICE, Seasons
 from domains.remote_sensing.scenes.spectra import HAZE, MATERIAL, SPECTRA, TILT
@@ -146,12 +146,14 @@ def _clouds(rng: np.random.Generator, place: Place, out_TCHW: Field) -> NDArray[
         if rng.random() > CLOUDY:
             continue
         share = float(rng.beta(1.2, 6)) * 0.7
-        field = fractal(rng, 1, size, beta=3.0, longest=size / 1.5)[0]
+        field = fractal(rng, 1, size, beta=3.0, longest=64)[0]
         edge = at_share(field, share)
         thick_HW = np.clip((field - edge) / np.float32(rng.uniform(0.3, 1.2)), 0, 1)
         reach = rng.uniform(600, 2500) / np.tan(np.radians(max(elevation, 15.0))) / PIXEL
         away = np.radians(azimuth + 180)
-        dark_HW = moved(thick_HW, round(-reach * np.cos(away)), round(reach * np.sin(away))) * (1 - thick_HW)
+        # the field is periodic, so what comes in from beyond the tile is the shadow of a cloud beyond the tile
+        place_of = round(-reach * np.cos(away)), round(reach * np.sin(away))
+        dark_HW = np.roll(thick_HW, place_of, axis=(0, 1)) * (1 - thick_HW)
         white = SPECTRA[MATERIAL["cloud"]][:, None, None] * np.float32(rng.uniform(0.75, 1.3))
         out_TCHW[t] *= 1 - 0.6 * dark_HW
         out_TCHW[t] += thick_HW * (white - out_TCHW[t])

@@ -75,7 +75,7 @@ def sample_seasons(rng: np.random.Generator, place: Place, cover: Cover) -> Seas
     flooded = [False] * 4
     if cover.river_width > 0 and rng.random() < climate.flood * 1.6:
         when = int(rng.choice([t for t in range(4) if place.seasons[t] != "summer"] or [0]))
-        reach = cover.river_width + size * rng.uniform(0.05, 0.16)
+        reach = cover.river_width + rng.uniform(5, 15)
         low = cover.height_HW < np.median(cover.height_HW) + 0.3 * cover.height_HW.std()
         wet = (cover.river_HW < reach * (1 + 0.4 * patches)) & low & np.isin(classes_HW, (GRASS, CROPS, BARE, WETLAND))
         flooded[when] = bool(wet.mean() > 0.01)

@@ -35,8 +35,8 @@ def weak_labels(
 ) -> NDArray[np.uint8]:
     """(T, H, W) uint8 Dynamic-World-like labels of the true classes."""
     size = classes_THW.shape[-1]
-    shared, *own = fractal(rng, 5, size, beta=4.0, longest=size / 4)
-    shift = fractal(rng, 2, size, beta=3.6, longest=size / 4)
+    shared, *own = fractal(rng, 5, size, beta=4.0, longest=24)
+    shift = fractal(rng, 2, size, beta=3.6, longest=24)
     coarse = fractal(rng, 1, size, beta=3.0)[0] > 0
     out = np.empty_like(classes_THW)
     for t, (true_HW, cloud_HW) in enumerate(zip(classes_THW, cloud_THW, strict=True)):
