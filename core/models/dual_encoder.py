@@ -54,11 +54,12 @@ class DualEncoder(nn.Module):
                 raise ConfigError(f"projection of modality '{modality}'{nearest(modality, modalities)}")
         self.encoders = nn.ModuleDict(encoders)
         self.reads = dict(modalities)
-        self.dim, self.fusion = dim, fusion
+        self.dim = dim
         given = projections or {}
         self.projections = nn.ModuleDict(
-            {m: given.get(m) or LinearProjection(width=self.width(m), dim=dim) for m in modalities}
+            {m: given.get(m) or LinearProjection(width=encoders[n].width, dim=dim) for m, n in modalities.items()}
         )
+        self.fusion = fusion
         self.heads = nn.ModuleDict(heads or {})
         for head in self.heads.values():
             if isinstance(head, FromModel):

@@ -16,6 +16,7 @@ from core.errors import ConfigError, nearest
 from core.fusion.base import Fusion
 from core.fusion.joint import JointTransformer
 from core.models.dual_encoder import DualEncoder
+from core.models.projection import LinearProjection
 from core.types import Encoded, ModalityInput, Tokens
 
 
@@ -112,8 +113,10 @@ class JointModel(DualEncoder):
     ) -> None:
         if not isinstance(fusion, JointTransformer):
             raise ConfigError(f"JointModel: fusion is {type(fusion).__name__}; give a core.fusion.JointTransformer")
+        own = {name: LinearProjection(width=fusion.width, dim=dim) for name in modalities}
+        chosen = {**own, **(projections or {})}
         super().__init__(
-            encoders=encoders, modalities=modalities, dim=dim, projections=projections, fusion=fusion, frozen=frozen,
+            encoders=encoders, modalities=modalities, dim=dim, projections=chosen, fusion=fusion, frozen=frozen,
             heads=heads,
         )  # fmt: skip
 
@@ -132,10 +135,6 @@ class JointModel(DualEncoder):
                 )
             adapters[modality] = adapter
         return JointEncoder(adapters=adapters, fusion=self.fusion)
-
-    def width(self, modality: str) -> int:
-        assert isinstance(self.fusion, JointTransformer)
-        return self.fusion.width
 
 
 def _mean_map(x_BTD: Tensor, real_BT: Tensor, count: int, grid: Sequence[int]) -> Tensor:
