@@ -34,7 +34,7 @@ $(VENV)/.medical: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing all domains and the dev tools into $(VENV) (some minutes, a few GB)"
-	$(PIP) -e '.[medical,remote_sensing,dev]'
+	$(PIP) -e '.[medical,remote-sensing,molecules,dev]'
 	@touch $@ $(VENV)/.medical
 
 clean:

@@ -48,7 +48,8 @@ class RasterProcessor(Processor):
     of: the modality whose rasters are read, where it is not the own one (other bands of one product); statistics are
     published ones then, as nothing is learned from another modality's files.
     A sample holds `x` (C, H, W) int16 in steps of QUANTUM, `lonlat` (2,) float64 degrees, `day` () float32 of the year
-    (both nan when unknown). collate: x (V, C, H, W) float32, extra `valid` (V, H, W) bool, `lonlat`, `day`.
+    (both nan when unknown), and in training `gain` and `shift` (). collate: x (V, C, H, W) float32, extra `valid`
+    (V, H, W) bool, `lonlat`, `day`.
     """
 
     modality_kind: ClassVar[Literal["image", "volume", "text"]] = "image"
@@ -155,13 +156,7 @@ class RasterProcessor(Processor):
     def augment(self, sample: Mapping[str, np.ndarray], rng: np.random.Generator) -> Sample:
         """A relative change and a shift of all values, as calibration and atmosphere make them."""
         gain, shift = (float(rng.uniform(-most, most)) for most in (self.gain, self.shift))
-        if gain == 0 and shift == 0:
-            return dict(sample)
-        x_CHW = sample["x"]
-        varied = np.clip(
-            np.rint(x_CHW * np.float32(1 + gain) + np.float32(shift / self.quantum)), MISSING + 1, -MISSING - 1
-        )
-        return {**sample, "x": np.where(x_CHW == MISSING, MISSING, varied).astype(np.int16)}
+        return {**sample, "gain": np.array(1 + gain, np.float32), "shift": np.array(shift, np.float32)}
 
     def collate(self, samples: Sequence[Mapping[str, np.ndarray]]) -> ModalityInput:
         shapes = {sample["x"].shape[1:] for sample in samples}
@@ -169,15 +164,22 @@ class RasterProcessor(Processor):
             raise ConfigError(f"tiles of sizes {sorted(shapes)} cannot share a batch; set size, or crop")
         steps_VCHW = torch.from_numpy(np.stack([sample["x"] for sample in samples]))
         missing_VCHW = steps_VCHW == MISSING
-        x_VCHW = self.normalisation.apply(steps_VCHW * torch.tensor(self.quantum, dtype=torch.float32))
-        x_VCHW.masked_fill_(missing_VCHW, 0)
-        known_VCHW = ~missing_VCHW
-        # a band that no file has (missing: zero) makes no pixel invalid: it is absent, not unrecorded
-        absent_VC = missing_VCHW.flatten(2).all(dim=2) & ~missing_VCHW.flatten(1).all(dim=1)[:, None]
-        extra = {"valid": (known_VCHW | absent_VC[:, :, None, None]).all(dim=1)}
+        values_VCHW = steps_VCHW * self._varied("gain", 1.0, samples).mul_(self.quantum)
+        if self.shift > 0:
+            values_VCHW += self._varied("shift", 0.0, samples)
+        x_VCHW = self.normalisation.apply(values_VCHW).masked_fill_(missing_VCHW, 0)
+        if self.missing == "zero":  # a band that no file has makes no pixel invalid: it is absent, not unrecorded
+            absent_VC = missing_VCHW.flatten(2).all(dim=2) & ~missing_VCHW.flatten(1).all(dim=1)[:, None]
+            missing_VCHW &= ~absent_VC[:, :, None, None]
+        extra = {"valid": ~missing_VCHW.any(dim=1)}
         for name, dtype in (("lonlat", np.float64), ("day", np.float32)):
             extra[name] = torch.from_numpy(np.stack([np.asarray(sample[name], dtype) for sample in samples]))
         return ModalityInput(x_VCHW, None, extra)
+
+    @staticmethod
+    def _varied(name: str, default: float, samples: Sequence[Mapping[str, np.ndarray]]) -> torch.Tensor:
+        """(V, 1, 1, 1) what `augment` drew for each sample, or the default."""
+        return torch.tensor([float(sample.get(name, default)) for sample in samples])[:, None, None, None]
 
     def values(self, x_VCHW: torch.Tensor) -> torch.Tensor:
         """Model input (..., C, H, W) in the unit of `spec`, as far as nothing was clipped."""

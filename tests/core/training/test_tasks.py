@@ -195,3 +195,13 @@ def test_classification_takes_all_labels_of_the_data_when_none_are_named():
     Data.label_names = ()  # type: ignore[assignment]
     with pytest.raises(ConfigError, match="the dataset has no labels to learn"):
         Classification().head(Flat(), "x", Data())  # type: ignore[arg-type]
+
+
+def test_a_segmentation_head_is_built_again_from_the_facts_of_its_data():
+    encoder = SlicePooled(encoder=ConvNet(name="resnet18", channels=1, options={"layers": [1, 1, 1, 1]}))
+    task = Segmentation(groups={"organs": GROUPS["organs"]})
+    assert task.classes == ("background", "liver", "lungs")
+    assert Segmentation(groups=GROUPS).classes == ()  # channels of two groups do not exclude each other
+    first, again = (task.head_from(encoder, {"inputs": 1}).decoder.state_dict() for _ in range(2))
+    assert {k: v.shape for k, v in first.items()} == {k: v.shape for k, v in again.items()}
+    assert first["logits.weight"].shape[0] == 3
