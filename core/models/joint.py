@@ -114,7 +114,7 @@ class JointModel(DualEncoder):
         if not isinstance(fusion, JointTransformer):
             raise ConfigError(f"JointModel: fusion is {type(fusion).__name__}; give a core.fusion.JointTransformer")
         own = {name: LinearProjection(width=fusion.width, dim=dim) for name in modalities}
-        chosen = {**own, **(projections or {})}
+        chosen: dict[str, nn.Module | str] = {**own, **(projections or {})}
         super().__init__(
             encoders=encoders, modalities=modalities, dim=dim, projections=chosen, fusion=fusion, frozen=frozen,
             heads=heads,

@@ -154,7 +154,7 @@ def finetune_report(
     if isinstance(task, MapSegmentation) and outcome.pictures:
         cases = [(caption, {**inputs, **maps}) for caption, inputs, maps in outcome.pictures]
         report.add_figure(
-            "Held-out maps", map_cases_png(cases, task.classes), alt="inputs, label, prediction and confidence by case",
+            "Held-out maps", map_cases_png(cases, task.colours), alt="inputs, label, prediction and confidence by case",
             note="Confidence: largest class probability, white = 1. White in labels: nobody labelled.",
         )  # fmt: skip
     for title, (columns, rows) in outcome.tables.items():
@@ -167,7 +167,7 @@ def pictures_of(processor: Processor, sample: Mapping[str, NDArray[np.generic]])
     """A sample as pictures: (C, H, W) as one, as its processor shows it; (C, S, H, W) as three of its slices."""
     x = processor.collate([sample]).x[0].numpy()
     if x.ndim == 3:
-        return [processor.picture(x)]
+        return [processor.shown(x)]
     slices = sorted({round(share * (x.shape[1] - 1)) for share in (0.33, 0.5, 0.67)})
     return [to_uint8(x[0, s], low=0, high=1) for s in slices]
 

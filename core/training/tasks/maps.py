@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,7 +93,8 @@ class MapSegmentation(Task):
                 raise ConfigError(f"task.classes.{name}: '{colour}' is no colour; give one such as '#419bdf'")
         if not (0 <= overlap < 1 and 0 <= drop <= 1 and window >= 1):
             raise ConfigError(f"task: window {window}, overlap {overlap} in [0, 1), drop {drop} in [0, 1]")
-        self.classes, self.mask, self.test_mask = dict(classes), mask, test_mask or mask
+        self.classes, self.colours = tuple(classes), dict(classes)
+        self.mask, self.test_mask = mask, test_mask or mask
         self.window, self.overlap, self.drop = window, overlap, drop
         self.width, self.cells, self.depth = width, cells, depth
         self.masks = tuple(dict.fromkeys((self.mask, self.test_mask)))
@@ -102,13 +104,19 @@ class MapSegmentation(Task):
         there = {name for index in data.indices["train"] for name in train.record(index).masks}
         if self.mask not in there:
             raise ConfigError(f"task.mask: no training record has masks '{self.mask}'{nearest(self.mask, there)}")
+        return self.head_from(encoder, self.facts(modality, data))
+
+    def facts(self, modality: str | Sequence[str], data: DataModule) -> dict[str, Any]:
+        return {"modalities": list(named(modality))}
+
+    def head_from(self, encoder: Encoder, facts: Mapping[str, Any]) -> nn.Module:
         if not encoder.pyramid_channels:
             raise ConfigError(f"{type(encoder).__name__} gives no feature maps, which segmentation needs")
         decoder = ConvNeXtDecoder(
             classes=len(self.classes), channels=encoder.pyramid_channels[-1], width=self.width, cells=self.cells,
             depth=self.depth,
         )  # fmt: skip
-        return MapSegmenter(encoder=encoder, decoder=decoder, modalities=named(modality))
+        return MapSegmenter(encoder=encoder, decoder=decoder, modalities=[str(name) for name in facts["modalities"]])
 
     def terms(self) -> list[Term]:
         return [MapLoss(self.mask, drop=self.drop)]
@@ -188,7 +196,7 @@ class MapSegmentation(Task):
         for name, inp in batch.inputs.items():
             if bool(batch.present[name][row]):
                 place = int(batch.present[name][:row].sum())
-                inputs[name] = data.processors[name].picture(inp.x[place].numpy())
+                inputs[name] = data.processors[name].shown(inp.x[place].numpy())
         confidence_HW = score_KHW.max(0).values.numpy()
         maps = {
             "label": self.coloured(target_HW),
@@ -199,7 +207,7 @@ class MapSegmentation(Task):
 
     def coloured(self, labels_HW: NDArray[np.integer]) -> NDArray[np.uint8]:
         """(H, W, 3): the colour of each class; unlabelled pixels are white."""
-        palette = [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in self.classes.values()]
+        palette = [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in self.colours.values()]
         return np.array([*palette, [255, 255, 255]], np.uint8)[labels_HW]
 
 

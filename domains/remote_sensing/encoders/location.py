@@ -65,9 +65,10 @@ class HarmonicLocation(LocationEncoder):
         self.width, self.first = width, first
         self.harmonics = SphericalHarmonics(degrees=degrees, released=released)
         sizes = [self.harmonics.features, hidden, hidden, width]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
+        layers = [nn.Linear(a, b) for a, b in itertools.pairwise(sizes)]
+        self.layers = nn.ModuleList(layers)
         self.dropout = nn.Dropout(dropout)
-        for i, layer in enumerate(self.layers):  # Sitzmann et al. 2020, section 3.2
+        for i, layer in enumerate(layers):  # Sitzmann et al. 2020, section 3.2
             bound = 1 / layer.in_features if i == 0 else math.sqrt(6 / layer.in_features)
             nn.init.uniform_(layer.weight, -bound, bound)
             nn.init.uniform_(layer.bias, -bound, bound)

@@ -185,7 +185,7 @@ class RasterProcessor(Processor):
         """Model input (..., C, H, W) in the unit of `spec`, as far as nothing was clipped."""
         return self.normalisation.undo(x_VCHW)
 
-    def picture(self, x: np.ndarray) -> np.ndarray:
+    def shown(self, x: np.ndarray) -> np.ndarray:
         """True colour where red, green and blue are among the bands; VV, VH and their difference for radar; else grey.
         Each channel from its 2nd to its 98th percentile."""
         names = self.spec.names

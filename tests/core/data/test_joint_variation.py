@@ -99,6 +99,7 @@ def test_a_source_that_holds_nothing_of_a_modality_is_a_missing_modality(tmp_pat
 
 
 def test_label_files_with_arguments_count_among_the_files_of_a_record(tmp_path):
-    record = dataset(tmp_path).record(0)
-    assert [path.name for path in record.files()] == ["0.npy", "0.npy", "0.npy"]
-    assert source_path(record.masks["bright"]) == tmp_path / "0.npy"
+    left, labels = tmp_path / "0.npy", tmp_path / "labels.npy"
+    record = Record("0", "0", {"left": left, "right": left}, masks={"bright": Half(labels, 0.5)})
+    assert list(record.files()) == [left, labels]
+    assert source_path(record.masks["bright"]) == labels

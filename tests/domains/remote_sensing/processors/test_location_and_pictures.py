@@ -33,10 +33,10 @@ def test_optical_pictures_are_red_green_blue_and_radar_adds_the_difference():
     x = np.zeros((12, 4, 4), np.float32)
     x[SPEC.names.index("B04"), :2] = 1  # red above
     x[SPEC.names.index("B02"), 2:] = 1  # blue below
-    picture = OpticalProcessor().picture(x)
+    picture = OpticalProcessor().shown(x)
     assert picture[0, 0].tolist() == [255, 0, 0]
     assert picture[3, 0].tolist() == [0, 0, 255]
-    radar = RadarProcessor().picture(np.stack([np.eye(4), np.zeros((4, 4))]).astype(np.float32))
+    radar = RadarProcessor().shown(np.stack([np.eye(4), np.zeros((4, 4))]).astype(np.float32))
     assert radar.shape == (4, 4, 3)
     assert radar[0, 0].tolist() == [255, 0, 255]
 
