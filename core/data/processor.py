@@ -55,6 +55,10 @@ class Processor(ABC):
         """A random variation of a loaded sample, for training only. It never writes into `sample`."""
         return dict(sample)
 
+    def drawn(self, source: Any) -> np.ndarray | None:
+        """A picture of a source for reports, (H, W, 3) uint8, where samples are no pictures; None where they are."""
+        return None
+
     @abstractmethod
     def collate(self, samples: Sequence[Mapping[str, np.ndarray]]) -> ModalityInput:
         """Model input of V >= 1 samples, loaded or augmented, in their order."""

@@ -234,6 +234,10 @@ def _retrieval(report: Report, data: DataModule, measured: Measured, count: int,
         if kind == "text":
             source = dataset.record(position).sources[text]
             return Item(text=source if isinstance(source, str) else found.ids[position])
+        processor = data.processors[image]
+        drawn = processor.drawn(dataset.record(position).sources[processor.of or image])
+        if drawn is not None:
+            return Item(pictures=[drawn])
         sample = dataset.load(dataset.record(position))[image]
         return Item(pictures=pictures_of(data.processors[image], sample))
 

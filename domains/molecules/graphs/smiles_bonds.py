@@ -46,12 +46,12 @@ def smiles_bonds(text: str) -> tuple[int, list[int], list[int]] | None:
         elif token == ".":
             before = -1
         elif token[-1].isdigit() or token[-1] == ")":
-            order = token[0] if token[0] in _BONDS else ""
+            order = token[0] if token[0] in "-=#:" else ""
             number = int(token.strip("-=#:/\\%()"))
             opened = rings.pop(number, None)
             if opened is None:
                 rings[number] = (before, order)
-            else:  # a ring bond begins at its end, unless its beginning says of what kind it is
+            else:  # a ring bond begins at its end, unless its beginning says of what order it is
                 closed.append((number, opened[0], before) if opened[1] else (number, before, opened[0]))
         else:
             return None

@@ -20,6 +20,8 @@ from core.types import ModalityInput
 from domains.molecules.graphs.featurise import graph_of
 from domains.molecules.graphs.vocabulary import vocabulary as vocabulary_called
 from domains.molecules.io.files import read_records
+from domains.molecules.io.parse import read_molecule
+from domains.molecules.io.rdkit import silent
 from domains.molecules.policy import MAX_ATOMS, MAX_LENGTH, Fragments, MoleculePolicy, Stereo, Tautomers
 
 
@@ -62,6 +64,19 @@ class GraphProcessor(Processor):
     def load(self, source: Any) -> Sample:
         graph = graph_of(string_of(source), self.names, self.policy)
         return {"atoms": graph.atoms_NF, "edges": graph.edges_2E, "bonds": graph.bonds_EF}
+
+    def drawn(self, source: Any) -> np.ndarray | None:
+        """The structure as chemists draw it, (240, 320, 3)."""
+        import io
+
+        from PIL import Image
+        from rdkit.Chem.Draw import rdMolDraw2D
+
+        canvas = rdMolDraw2D.MolDraw2DCairo(320, 240)
+        with silent():
+            rdMolDraw2D.PrepareAndDrawMolecule(canvas, read_molecule(string_of(source), self.policy))
+        canvas.FinishDrawing()
+        return np.asarray(Image.open(io.BytesIO(canvas.GetDrawingText())).convert("RGB"))
 
     def collate(self, samples: Sequence[Mapping[str, np.ndarray]]) -> ModalityInput:
         most_atoms = max(len(sample["atoms"]) for sample in samples)
