@@ -39,7 +39,10 @@ def silent() -> Iterator[None]:
 
 
 def logged(read: Callable[[], Any]) -> str:
-    """What RDKit's log says while `read` runs: the first line of substance, or "" when it says nothing."""
+    """What RDKit's log says while `read` runs: the first line of substance, or "" when it says nothing.
+
+    To be called inside `silent`: the log stays off behind it, until that block ends.
+    """
     from rdkit import rdBase
 
     caught, before = io.StringIO(), sys.stderr
@@ -49,6 +52,7 @@ def logged(read: Callable[[], Any]) -> str:
         read()
     finally:
         sys.stderr = before
-        rdBase.LogToCppStreams()
+        rdBase.LogToCppStreams()  # switches it on
+        rdBase.DisableLog("rdApp.*")
     lines = (_STAMP.sub("", line).strip() for line in caught.getvalue().splitlines())
     return next((line for line in lines if line), "")

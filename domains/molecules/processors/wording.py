@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,12 +13,14 @@ from core.data.processor import Sample
 from core.data.text import TextProcessor, text_id
 from core.errors import ConfigError
 
+_STOP = re.compile(r"\.(?= \S)")
+
 
 class WordingProcessor(TextProcessor):
     """Token ids of one paragraph of a text: a random one in training, the one numbered `which` in evaluation.
 
     A source is a text whose paragraphs are lines. sentences: in training, the share of the paragraph's sentences that
-    a step may leave out at most (0 = none), in random order; a sentence ends with ". ". Beside the tokens of the
+    a step may leave out at most (0 = none), in random order. Beside the tokens of the
     paragraph the sample holds those of all sentences of all paragraphs, so that drawing needs no tokenizer.
     """
 
@@ -46,17 +49,27 @@ class WordingProcessor(TextProcessor):
         paragraphs = self.paragraphs(source)
         if not paragraphs:
             return {}
-        chosen = paragraphs[min(self.which, len(paragraphs) - 1)]
-        sentences = [sentences_of(paragraph) for paragraph in paragraphs]
-        pieces = [self.pieces(sentence) for paragraph in sentences for sentence in paragraph]
+        cut = [self._cut(paragraph) for paragraph in paragraphs]
+        chosen = min(self.which, len(paragraphs) - 1)
+        whole = (np.concatenate([part[side] for part in cut[chosen]]) for side in (0, 1))
+        pieces = [part for paragraph in cut for part in paragraph]
         return {
-            **self.assemble(*self.pieces(chosen), identity=text_id(chosen)),
+            **self.assemble(*whole, identity=text_id(paragraphs[chosen])),
             "sentence_ids": np.concatenate([ids for ids, _ in pieces]),
             "sentence_words": np.concatenate([words for _, words in pieces]),
             "sentence_ends": np.cumsum([len(ids) for ids, _ in pieces], dtype=np.int32),
-            "paragraph_ends": np.cumsum([len(paragraph) for paragraph in sentences], dtype=np.int32),
+            "paragraph_ends": np.cumsum([len(paragraph) for paragraph in cut], dtype=np.int32),
             "paragraph_text_ids": np.array([text_id(paragraph) for paragraph in paragraphs], np.int64),
         }
+
+    def _cut(self, paragraph: str) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Token ids and word ids of each sentence of a paragraph; words are numbered through the paragraph."""
+        found = self.tokenizer.encode(paragraph, add_special_tokens=False)
+        ids, words = np.array(found.ids, np.int32), np.array(found.word_ids, np.int32)
+        behind = np.array([end for _, end in found.offsets])
+        ends = np.searchsorted(behind, sentence_ends(paragraph), side="right")
+        parts = zip(np.split(ids, ends[:-1]), np.split(words, ends[:-1]), strict=True)
+        return [part for part in parts if len(part[0])]
 
     def augment(self, sample: Mapping[str, np.ndarray], rng: np.random.Generator) -> Sample:
         ends, paragraphs = sample["sentence_ends"], sample["paragraph_ends"]
@@ -67,7 +80,8 @@ class WordingProcessor(TextProcessor):
         order = rng.permutation(members)[:kept]
         spans = [slice(int(ends[i - 1]) if i else 0, int(ends[i])) for i in order]
         words = [sample["sentence_words"][span] for span in spans]
-        shift = np.cumsum([0, *(int(part[-1]) + 1 if len(part) else 0 for part in words[:-1])])
+        words = [part - part[0] for part in words]
+        shift = np.cumsum([0, *(int(part[-1]) + 1 for part in words[:-1])])
         made = self.assemble(
             np.concatenate([sample["sentence_ids"][span] for span in spans]),
             np.concatenate([part + add for part, add in zip(words, shift, strict=True)]),
@@ -76,7 +90,6 @@ class WordingProcessor(TextProcessor):
         return {**sample, **made}
 
 
-def sentences_of(paragraph: str) -> list[str]:
-    """Sentences of a paragraph, each with its full stop; at least one."""
-    parts = paragraph.split(". ")
-    return [part if part.endswith(".") else f"{part}." for part in parts if part.strip()]
+def sentence_ends(paragraph: str) -> list[int]:
+    """Where the sentences of a paragraph end, in characters: behind a full stop that a space follows, and at its end."""
+    return [*(found.end() for found in _STOP.finditer(paragraph)), len(paragraph)]

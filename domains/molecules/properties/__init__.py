@@ -1,0 +1,6 @@
+"""How much of a measured property a frozen encoder tells: ridge regression beside fingerprints and beside no training."""
+
+from domains.molecules.properties.probe import Figures as Figures
+from domains.molecules.properties.probe import compare as compare
+from domains.molecules.properties.probe import morgan_counts as morgan_counts
+from domains.molecules.properties.probe import ridge_figures as ridge_figures

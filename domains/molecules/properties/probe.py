@@ -1,0 +1,85 @@
+"""Property probes: one ridge regression per kind of features, same molecules, same scaffold splits, same search.
+
+Shape legend: N = molecules, D = features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.tables import hash_share
+from core.errors import DataError
+from domains.molecules.graphs.fragments import scaffold
+from domains.molecules.io.rdkit import chem
+
+Array = NDArray[np.float64]
+ALPHAS = tuple(10.0**k for k in range(-3, 6))
+SHARES = (0.8, 0.9)  # ends of training and validation
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One entry per seed. rmse: in the unit of the property. r2: 1 - squared error / variance of the test molecules."""
+
+    rmse: tuple[float, ...]
+    r2: tuple[float, ...]
+
+    def line(self) -> str:
+        """Means and standard deviations over the seeds."""
+        return (
+            f"RMSE {np.mean(self.rmse):.3f} +- {np.std(self.rmse):.3f}   R2 {np.mean(self.r2):.3f} +- {np.std(self.r2):.3f}"
+        )
+
+
+def morgan_counts(mols: Sequence[object], *, radius: int = 2, size: int = 2048) -> Array:
+    """(N, size) counts of circular fragments up to `radius` bonds (Rogers and Hahn 2010), folded, log(1 + n)."""
+    chem()
+    from rdkit.Chem import rdFingerprintGenerator
+
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=size)
+    return np.log1p(np.stack([generator.GetCountFingerprintAsNumPy(mol) for mol in mols]).astype(np.float64))
+
+
+def scaffold_parts(mols: Sequence[object], seed: int) -> tuple[Array, Array, Array]:
+    """Row numbers of training, validation and test: scaffolds in a random order by `seed`, 80 / 10 / 10 of them.
+
+    Every molecule without rings is a scaffold of its own.
+    """
+    keys = [scaffold(mol) or f"acyclic {row}" for row, mol in enumerate(mols)]
+    share_N = np.array([hash_share(key, salt=str(seed)) for key in keys])
+    rows = np.arange(len(keys))
+    parts = share_N < SHARES[0], (share_N >= SHARES[0]) & (share_N < SHARES[1]), share_N >= SHARES[1]
+    return rows[parts[0]], rows[parts[1]], rows[parts[2]]
+
+
+def ridge_figures(x_ND: Array, y_N: Array, parts: Sequence[tuple[Array, Array, Array]]) -> Figures:
+    """Ridge regression on standardised features; strength chosen on validation rows, for each split anew.
+
+    Raises DataError when a split has too few molecules to fit or to score.
+    """
+    from sklearn.linear_model import Ridge
+
+    rmse, r2 = [], []
+    for train, val, test in parts:
+        if min(len(train), len(val), len(test)) < 3:
+            raise DataError(f"property probe: a split has {len(train)} / {len(val)} / {len(test)} molecules; 3 are needed")
+        mean_D, spread_D = x_ND[train].mean(axis=0), x_ND[train].std(axis=0)
+        x = np.where(spread_D > 1e-9, (x_ND - mean_D) / np.maximum(spread_D, 1e-9), 0.0)
+        centre = y_N[train].mean()
+        fitted = [Ridge(alpha=alpha).fit(x[train], y_N[train] - centre) for alpha in ALPHAS]
+        errors = [np.mean((model.predict(x[val]) + centre - y_N[val]) ** 2) for model in fitted]
+        guess = fitted[int(np.argmin(errors))].predict(x[test]) + centre
+        error = np.mean((guess - y_N[test]) ** 2)
+        rmse.append(float(np.sqrt(error)))
+        r2.append(float(1 - error / np.var(y_N[test])))
+    return Figures(tuple(rmse), tuple(r2))
+
+
+def compare(features: Mapping[str, Array], y_N: Array, mols: Sequence[object], *, seeds: int) -> dict[str, Figures]:
+    """Figures of every kind of features on the same `seeds` scaffold splits."""
+    parts = [scaffold_parts(mols, seed) for seed in range(seeds)]
+    return {name: ridge_figures(x_ND, y_N, parts) for name, x_ND in features.items()}
