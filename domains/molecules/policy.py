@@ -33,7 +33,11 @@ class MoleculePolicy:
     max_atoms: int = MAX_ATOMS
 
     def __post_init__(self) -> None:
-        choices = (("fragments", ("keep", "largest")), ("stereo", ("keep", "drop")), ("tautomers", ("keep", "canonical")))
+        choices = (
+            ("fragments", ("keep", "largest")),
+            ("stereo", ("keep", "drop")),
+            ("tautomers", ("keep", "canonical")),
+        )
         for name, valid in choices:
             if getattr(self, name) not in valid:
                 raise ConfigError(f"{name}: is {getattr(self, name)!r}; valid: {', '.join(valid)}")

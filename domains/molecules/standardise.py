@@ -16,22 +16,22 @@ def standardised(mol: Any, text: str, policy: MoleculePolicy) -> Any:
             atom.SetAtomMapNum(0)
     if policy.changes_nothing:
         return mol
-    from rdkit.Chem.MolStandardize import rdMolStandardize as standardise
+    from rdkit.Chem.MolStandardize import rdMolStandardize
 
     try:
         if policy.fragments == "largest":
-            mol = standardise.LargestFragmentChooser(preferOrganic=True).choose(mol)
+            mol = rdMolStandardize.LargestFragmentChooser(preferOrganic=True).choose(mol)
         if policy.uncharge:
-            mol = standardise.Uncharger().uncharge(mol)
+            mol = rdMolStandardize.Uncharger().uncharge(mol)
         if policy.tautomers == "canonical":
-            chooser = standardise.TautomerEnumerator()
+            chooser = rdMolStandardize.TautomerEnumerator()
             chooser.SetMaxTautomers(200)
             chooser.SetMaxTransforms(200)
             mol = chooser.Canonicalize(mol)
         if policy.stereo == "drop":
             chem().RemoveStereochemistry(mol)
     except (ValueError, RuntimeError) as err:
-        raise DataError(f"{ascii(text[:60])}: cannot be standardised ({' '.join(str(err).split())})") from None
+        raise DataError(f"{text[:60]!a}: cannot be standardised ({' '.join(str(err).split())})") from None
     return mol
 
 

@@ -54,7 +54,13 @@ class MoleculeNet(Layout):
     source: ClassVar[str] = "moleculenet.org, or the raw folder of any of its mirrors"
 
     def __init__(
-        self, *, root: Path, split: str, dataset: str, split_by: Literal["scaffold"] = "scaffold", chirality: bool = False
+        self,
+        *,
+        root: Path,
+        split: str,
+        dataset: str,
+        split_by: Literal["scaffold"] = "scaffold",
+        chirality: bool = False,
     ) -> None:
         super().__init__(root=root, split=split)
         if dataset not in TABLES:

@@ -26,9 +26,7 @@ class PCdes(Layout):
     licence: ClassVar[str] = "PubChem text, none stated"
     source: ClassVar[str] = "github.com/thunlp/KV-PLM, Ret/align_smiles.txt and Ret/align_des_filt3.txt"
 
-    def __init__(
-        self, *, root: Path, split: str, protocol: Literal["sequential", "scaffold"] = "sequential"
-    ) -> None:
+    def __init__(self, *, root: Path, split: str, protocol: Literal["sequential", "scaffold"] = "sequential") -> None:
         super().__init__(root=root, split=split)
         if protocol not in ("sequential", "scaffold"):
             raise ConfigError(f"protocol: is '{protocol}'; valid: sequential, scaffold")

@@ -44,7 +44,9 @@ class PubChemSTM(Layout):
         else:
             self._groups = {cid: group_of(text) for cid, text in self._smiles.items()}
             self._ids = [cid for cid in self._smiles if split_of(self._groups[cid]) == split]
-        refuse_empty(len(self._ids), owner=f"'{split}' split of {self.name}", where=table, expected="molecules with text")
+        refuse_empty(
+            len(self._ids), owner=f"'{split}' split of {self.name}", where=table, expected="molecules with text"
+        )
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -102,4 +104,8 @@ def _texts(path: Path) -> dict[str, list[str]]:
     for cid, paragraphs in found.items():
         if not isinstance(paragraphs, list) or not all(isinstance(p, str) for p in paragraphs):
             raise DataError(f"{path}: CID {cid}: expected a list of paragraphs")
-    return {cid: [p for p in paragraphs if p.strip()] for cid, paragraphs in found.items() if any(map(str.strip, paragraphs))}
+    return {
+        cid: [p for p in paragraphs if p.strip()]
+        for cid, paragraphs in found.items()
+        if any(map(str.strip, paragraphs))
+    }

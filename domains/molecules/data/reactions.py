@@ -20,7 +20,7 @@ def tokenised(smiles: str) -> str:
     """A SMILES with spaces between its tokens. Raises DataError when they would not make the string again."""
     tokens = TOKEN.findall(smiles)
     if "".join(tokens) != smiles:
-        raise DataError(f"{ascii(smiles[:60])}: cannot be cut into tokens")
+        raise DataError(f"{smiles[:60]!a}: cannot be cut into tokens")
     return " ".join(tokens)
 
 
@@ -47,7 +47,9 @@ class USPTO50k(Layout):
             raise DataError(f"{paths['src']}: {len(sides['src'])} lines, tgt has {len(sides['tgt'])}; they are pairs")
         if len(sides["src"]) % copies:
             raise DataError(f"{paths['src']}: {len(sides['src'])} lines are not {copies} copies of each reaction")
-        self._pairs = [("".join(a.split()), "".join(b.split())) for a, b in zip(sides["src"], sides["tgt"], strict=True)]
+        self._pairs = [
+            ("".join(a.split()), "".join(b.split())) for a, b in zip(sides["src"], sides["tgt"], strict=True)
+        ]
         self.copies = copies
         self._rows = range(0, len(self._pairs), 1 if every else copies)
         refuse_empty(sum(bool(a) for a, _ in self._pairs), owner=self.name, where=paths["src"], expected="reactions")
@@ -86,7 +88,9 @@ class OpenExp(Layout):
         for number, row in enumerate(self._rows):
             absent = {"REACTANT", "PRODUCT", "actions"} - set(row)
             if absent or len(row["PRODUCT"]) != 1:
-                raise DataError(f"{path}: reaction {number}: needs REACTANT, one PRODUCT and actions ({sorted(absent)} absent)")
+                raise DataError(
+                    f"{path}: reaction {number}: needs REACTANT, one PRODUCT and actions ({sorted(absent)} absent)"
+                )
         refuse_empty(len(self._rows), owner=self.name, where=path, expected="a list of reactions")
 
     def __len__(self) -> int:

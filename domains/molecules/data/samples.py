@@ -55,7 +55,7 @@ def build(*, folder: Path | None = None, most: int | None = None) -> Path:
 
 
 def write(root: Path, *, most: int | None = None) -> None:
-    """Write raw/CID2text.json, raw/CID2SMILES.csv, splits.csv and sources.csv below `root`; equal calls, equal files."""
+    """Write raw/CID2text.json, raw/CID2SMILES.csv, splits.csv and sources.csv below `root`, the same each time."""
     from domains.molecules.describe import facts_of, paragraphs
     from domains.molecules.io.rdkit import silent
 
@@ -119,7 +119,9 @@ def _molecules() -> Iterator[tuple[str, str, str, object]]:
                 yield origin, name, key, read_molecule(key)
 
 
-def _ticked(molecules: Iterator[tuple[str, str, str, object]], most: int | None) -> Iterator[tuple[str, str, str, object]]:
+def _ticked(
+    molecules: Iterator[tuple[str, str, str, object]], most: int | None
+) -> Iterator[tuple[str, str, str, object]]:
     """At most `most` of them, with a bar on stderr."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn

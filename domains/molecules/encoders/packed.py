@@ -16,26 +16,26 @@ from core.types import ModalityInput
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """x_AF: features of real atoms. source_E, target_E: which atoms an edge joins. bonds_EG: features of edges.
-    graph_A: the graph of each atom. mask_VN: where the atoms came from."""
+    """x: (A, F) features of real atoms. source, target: (E,) which atoms an edge joins. bonds: (E, G) its features.
+    graph: (A,) the graph of each atom. mask: (V, N) where the atoms came from."""
 
-    x_AF: Tensor
-    source_E: Tensor
-    target_E: Tensor
-    bonds_EG: Tensor
-    graph_A: Tensor
-    mask_VN: Tensor
+    x: Tensor
+    source: Tensor
+    target: Tensor
+    bonds: Tensor
+    graph: Tensor
+    mask: Tensor
 
     def padded(self, h_AD: Tensor) -> Tensor:
         """States of atoms as (V, N, D), zeros where there is none."""
-        out = h_AD.new_zeros((*self.mask_VN.shape, h_AD.shape[1]))
-        out[self.mask_VN] = h_AD
+        out = h_AD.new_zeros((*self.mask.shape, h_AD.shape[1]))
+        out[self.mask] = h_AD
         return out
 
     def mean(self, h_AD: Tensor) -> Tensor:
         """Mean over the atoms of each graph, (V, D); zeros for a graph without atoms."""
-        total_VD = h_AD.new_zeros((len(self.mask_VN), h_AD.shape[1])).index_add(0, self.graph_A, h_AD)
-        return total_VD / self.mask_VN.sum(dim=1, keepdim=True).clamp(min=1)
+        total_VD = h_AD.new_zeros((len(self.mask), h_AD.shape[1])).index_add(0, self.graph, h_AD)
+        return total_VD / self.mask.sum(dim=1, keepdim=True).clamp(min=1)
 
 
 def pack(inp: ModalityInput) -> Packed:
@@ -51,10 +51,10 @@ def pack(inp: ModalityInput) -> Packed:
     ends_VE2 = torch.gather(place_VN, 1, inp.extra["edges"].flatten(1)).reshape(inp.extra["edges"].shape)
     ends_E2 = ends_VE2[real_VE]
     return Packed(
-        x_AF=inp.x[mask_VN],
-        source_E=ends_E2[:, 0],
-        target_E=ends_E2[:, 1],
-        bonds_EG=inp.extra["bonds"][real_VE],
-        graph_A=mask_VN.nonzero()[:, 0],
-        mask_VN=mask_VN,
+        x=inp.x[mask_VN],
+        source=ends_E2[:, 0],
+        target=ends_E2[:, 1],
+        bonds=inp.extra["bonds"][real_VE],
+        graph=mask_VN.nonzero()[:, 0],
+        mask=mask_VN,
     )

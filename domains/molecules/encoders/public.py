@@ -50,7 +50,8 @@ def load_public(encoder: GIN, tensors: Mapping[str, Tensor]) -> list[str]:
     if missing or shapes:
         raise CheckpointError(
             f"the checkpoint does not fit GIN of depth {encoder.depth}, width {encoder.width}, vocabulary "
-            f"'{encoder.vocabulary}'; missing: {', '.join(missing) or 'none'}; other shapes: {'; '.join(shapes) or 'none'}"
+            f"'{encoder.vocabulary}'; missing: {', '.join(missing) or 'none'}; "
+            f"other shapes: {'; '.join(shapes) or 'none'}"
         )
     encoder.load_state_dict({**own, **{name: named[name] for name in needed if name in named}})
     return sorted(name for name in tensors if _plain(name) not in own)

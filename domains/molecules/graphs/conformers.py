@@ -27,7 +27,9 @@ def conformer(mol: Any, *, seed: int = 0, hydrogens: bool = False, optimise: boo
     with silent():
         whole = Chem.AddHs(mol)
         if whole.GetNumAtoms() > MOST_ATOMS:
-            raise DataError(f"'{name}': {whole.GetNumAtoms()} atoms with hydrogen, over {MOST_ATOMS}; too large to embed")
+            raise DataError(
+                f"'{name}': {whole.GetNumAtoms()} atoms with hydrogen, over {MOST_ATOMS}; too large to embed"
+            )
         settings = rdDistGeom.ETKDGv3()
         settings.randomSeed = seed
         settings.maxIterations = ATTEMPTS

@@ -104,7 +104,9 @@ def _joined(
     for side in (0, 1):
         listed = chain.from_iterable(fact[1 + side] for fact in facts)
         ends_2M[side] = np.fromiter(listed, np.int64, ends_2M.shape[1])
-    cell_M = np.repeat((atoms_B**2).cumsum() - atoms_B**2, bonds_B) + ends_2M[0] * np.repeat(atoms_B, bonds_B) + ends_2M[1]
+    cell_M = (
+        np.repeat((atoms_B**2).cumsum() - atoms_B**2, bonds_B) + ends_2M[0] * np.repeat(atoms_B, bonds_B) + ends_2M[1]
+    )
     order_M = (2 * np.concatenate([fact[3].reshape(-1) for fact in facts])[cell_M]).astype(np.int64)
     ends_M2 = (ends_2M + np.repeat(atom_ends - atoms_B, bonds_B)).T  # numbered through all molecules
     bonds_MP = np.zeros((len(ends_M2), 4), np.int64)
@@ -169,10 +171,14 @@ def _geometry(
         if not fact[4]:
             atoms_NP[atom_at : atom_ends[i]] = [properties.atom_properties(atom) for atom in properties.atoms_of(mol)]
             if len(fact[1]):
-                bonds_MP[bond_at : bond_ends[i]] = [properties.bond_properties(bond) for bond in properties.bonds_of(mol)]
+                bonds_MP[bond_at : bond_ends[i]] = [
+                    properties.bond_properties(bond) for bond in properties.bonds_of(mol)
+                ]
             continue
         if "@" in text:
             atoms_NP[atom_at : atom_ends[i], 1] = [properties.chirality(atom) for atom in properties.atoms_of(mol)]
         if "/" in text or "\\" in text:
-            pairs = [(properties.bond_stereo(bond), properties.bond_direction(bond)) for bond in properties.bonds_of(mol)]
+            pairs = [
+                (properties.bond_stereo(bond), properties.bond_direction(bond)) for bond in properties.bonds_of(mol)
+            ]
             bonds_MP[bond_at : bond_ends[i], 1], bonds_MP[bond_at : bond_ends[i], 3] = zip(*pairs, strict=True)

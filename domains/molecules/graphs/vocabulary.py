@@ -21,12 +21,12 @@ BOND_SIZES = (5, 6, 2, 3)
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A molecule as a graph. atoms_NF: (N, F) int16 features. edges_2E: (2, E) int32, source and target; bond k is
-    edges 2k and 2k+1, one each way. bonds_EF: (E, G) int16 features of the edges. vocabulary: name of their meaning."""
+    """A molecule as a graph. atoms: (N, F) int16 features. edges: (2, E) int32, source and target; bond k is
+    edges 2k and 2k+1, one each way. bonds: (E, G) int16 features of the edges. vocabulary: name of their meaning."""
 
-    atoms_NF: np.ndarray
-    edges_2E: np.ndarray
-    bonds_EF: np.ndarray
+    atoms: np.ndarray
+    edges: np.ndarray
+    bonds: np.ndarray
     vocabulary: str
 
 

@@ -133,7 +133,9 @@ def _from_inchi(text: str) -> Any:
     except (ValueError, RuntimeError) as err:
         raise DataError(f"{shown(text)}: not an InChI ({err})") from None
     if mol is None:
-        raise DataError(f"{shown(text)}: not an InChI that gives a molecule ({_reason(lambda: Chem.MolFromInchi(text))})")
+        raise DataError(
+            f"{shown(text)}: not an InChI that gives a molecule ({_reason(lambda: Chem.MolFromInchi(text))})"
+        )
     return mol
 
 

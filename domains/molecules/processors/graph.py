@@ -63,7 +63,7 @@ class GraphProcessor(Processor):
 
     def load(self, source: Any) -> Sample:
         graph = graph_of(string_of(source), self.names, self.policy)
-        return {"atoms": graph.atoms_NF, "edges": graph.edges_2E, "bonds": graph.bonds_EF}
+        return {"atoms": graph.atoms, "edges": graph.edges, "bonds": graph.bonds}
 
     def drawn(self, source: Any) -> np.ndarray | None:
         """The structure as chemists draw it, (240, 320, 3)."""

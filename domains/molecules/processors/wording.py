@@ -91,5 +91,5 @@ class WordingProcessor(TextProcessor):
 
 
 def sentence_ends(paragraph: str) -> list[int]:
-    """Where the sentences of a paragraph end, in characters: behind a full stop that a space follows, and at its end."""
+    """Where the sentences of a paragraph end, in characters: behind a full stop before a space, and at its end."""
     return [*(found.end() for found in _STOP.finditer(paragraph)), len(paragraph)]

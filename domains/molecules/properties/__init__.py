@@ -1,4 +1,4 @@
-"""How much of a measured property a frozen encoder tells: ridge regression beside fingerprints and beside no training."""
+"""Measured properties from a frozen encoder: ridge regression, beside fingerprints and an untrained one."""
 
 from domains.molecules.properties.probe import Figures as Figures
 from domains.molecules.properties.probe import compare as compare

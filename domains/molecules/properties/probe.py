@@ -30,9 +30,8 @@ class Figures:
 
     def line(self) -> str:
         """Means and standard deviations over the seeds."""
-        return (
-            f"RMSE {np.mean(self.rmse):.3f} +- {np.std(self.rmse):.3f}   R2 {np.mean(self.r2):.3f} +- {np.std(self.r2):.3f}"
-        )
+        shown = (f"{name} {np.mean(v):.3f} +- {np.std(v):.3f}" for name, v in (("RMSE", self.rmse), ("R2", self.r2)))
+        return "   ".join(shown)
 
 
 def morgan_counts(mols: Sequence[object], *, radius: int = 2, size: int = 2048) -> Array:
@@ -66,7 +65,9 @@ def ridge_figures(x_ND: Array, y_N: Array, parts: Sequence[tuple[Array, Array, A
     rmse, r2 = [], []
     for train, val, test in parts:
         if min(len(train), len(val), len(test)) < 3:
-            raise DataError(f"property probe: a split has {len(train)} / {len(val)} / {len(test)} molecules; 3 are needed")
+            raise DataError(
+                f"property probe: a split has {len(train)} / {len(val)} / {len(test)} molecules; 3 are needed"
+            )
         mean_D, spread_D = x_ND[train].mean(axis=0), x_ND[train].std(axis=0)
         x = np.where(spread_D > 1e-9, (x_ND - mean_D) / np.maximum(spread_D, 1e-9), 0.0)
         centre = y_N[train].mean()

@@ -45,7 +45,9 @@ def run(where: Path, modality: str, sets: Sequence[str], *, seeds: int) -> dict[
         }
         features["pretrained + morgan"] = np.concatenate([features["pretrained"], features["morgan"]], axis=1)
         figures = compare(features, y_N, mols, seeds=seeds)
-        print(f"\n{name}: {found.origin}; {len(kept)} molecules ({len(read) - len(kept)} refused or twice), {found.unit}")
+        print(
+            f"\n{name}: {found.origin}; {len(kept)} molecules ({len(read) - len(kept)} refused or twice), {found.unit}"
+        )
         for kind, values in figures.items():
             print(f"  {kind:<20} {values.line()}")
         out[name] = {kind: asdict(values) for kind, values in figures.items()}

@@ -84,7 +84,7 @@ def test_ogb_graphs_have_an_encoder_of_their_own_and_others_are_refused():
     assert GIN(vocabulary="ogb9", width=8, depth=2)(inp).pooled.shape == (2, 8)
     with pytest.raises(DataError, match="reads 2 atom and 2 bond columns, the graphs have 9 and 3"):
         GIN(width=8, depth=1)(inp)
-    with pytest.raises(ConfigError, match="needs domains.molecules.processors.GraphProcessor"):
+    with pytest.raises(ConfigError, match=r"needs domains\.molecules\.processors\.GraphProcessor"):
         pack(ModalityInput(x=torch.zeros(2, 3, 2)))
 
 
@@ -107,7 +107,8 @@ def hu_state(width: int, depth: int) -> dict[str, torch.Tensor]:
         state |= {
             f"gnns.{i}.mlp.0.weight": torch.randn(2 * width, width), f"gnns.{i}.mlp.0.bias": torch.randn(2 * width),
             f"gnns.{i}.mlp.2.weight": torch.randn(width, 2 * width), f"gnns.{i}.mlp.2.bias": torch.randn(width),
-            f"gnns.{i}.edge_embedding1.weight": torch.randn(6, width), f"gnns.{i}.edge_embedding2.weight": torch.randn(3, width),
+            f"gnns.{i}.edge_embedding1.weight": torch.randn(6, width),
+            f"gnns.{i}.edge_embedding2.weight": torch.randn(3, width),
             f"batch_norms.{i}.weight": torch.randn(width), f"batch_norms.{i}.bias": torch.randn(width),
             f"batch_norms.{i}.running_mean": torch.randn(width), f"batch_norms.{i}.running_var": torch.rand(width),
             f"batch_norms.{i}.num_batches_tracked": torch.tensor(3),
@@ -118,7 +119,10 @@ def hu_state(width: int, depth: int) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("prefix", ["", "gnn.", "structure_encoder.", "module.graph_encoder."])
 def test_public_checkpoints_load_by_name(prefix, tmp_path):
     state = hu_state(300, 5)
-    torch.save({prefix + name: value for name, value in state.items()} | {"mtm_head.weight": torch.zeros(2)}, tmp_path / "a.pth")
+    torch.save(
+        {prefix + name: value for name, value in state.items()} | {"mtm_head.weight": torch.zeros(2)},
+        tmp_path / "a.pth",
+    )
     model = GIN()  # the published size
     assert load_public(model, read_public(tmp_path / "a.pth")) == ["mtm_head.weight"]
     own = model.state_dict()
@@ -129,7 +133,9 @@ def test_public_checkpoints_load_by_name(prefix, tmp_path):
 def test_a_checkpoint_that_does_not_fit_says_all_that_differs_and_changes_nothing(tmp_path):
     model = GIN(width=8, depth=3)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(CheckpointError, match=r"missing: gnns\.2.*other shapes: x_embedding1\.weight: \(120, 10\) instead"):
+    with pytest.raises(
+        CheckpointError, match=r"missing: gnns\.2.*other shapes: x_embedding1\.weight: \(120, 10\) instead"
+    ):
         load_public(model, hu_state(10, 2))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     (tmp_path / "bad.pth").write_bytes(b"not a checkpoint")

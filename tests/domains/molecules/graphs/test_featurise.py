@@ -18,9 +18,13 @@ from domains.molecules.io.rdkit import chem, silent
 from domains.molecules.policy import MoleculePolicy
 
 ODD = [
-    "C", "[Na+].[Cl-]", "C*C", "[CH3]", "[2H]C([2H])O", "O=S(=O)(O)O", "C[N+](C)(C)C", "[Fe+2].[O-]C=O", "CP(C)(C)(C)C",
-    "C1CC%10CCCC1C%10", "c1ccc2ccccc2c1", "F/C=C/F", "F/C=C\\F", "C[C@H](N)C(=O)O", "[nH]1cccc1", "C#N", "N#N", "[H][H]",
-    "[H]OC([H])([H])[H]", "C[C@@H](O)/C=C/C", "B(O)O", "[SiH4]", "C[Hg]C", "CN1C=CC=C1", "O=c1cc[nH]cc1", "S(=O)(=O)(F)F",
+    "C", "[Na+].[Cl-]",
+    "C*C", "[CH3]", "[2H]C([2H])O", "O=S(=O)(O)O", "C[N+](C)(C)C", "[Fe+2].[O-]C=O", 
+    "CP(C)(C)(C)C",
+    "C1CC%10CCCC1C%10", "c1ccc2ccccc2c1", "F/C=C/F", "F/C=C\\F", "C[C@H](N)C(=O)O", "[nH]1cccc1", "C#N", "N#N",
+    "[H][H]",
+    "[H]OC([H])([H])[H]", "C[C@@H](O)/C=C/C", "B(O)O", "[SiH4]", "C[Hg]C", "CN1C=CC=C1", "O=c1cc[nH]cc1",
+    "S(=O)(=O)(F)F",
     "[13CH4]", "CC(C)(C)OO", "n1cc[nH]c1", "[O-][n+]1ccccc1", "C=1CCCCC=1", "c1ccccc1-c1ccccc1", "[Cu]",
 ]  # fmt: skip
 
@@ -57,9 +61,9 @@ def test_the_quick_path_equals_the_plain_one():
                 assert chem().MolFromSmiles(text) is None
             continue
         atoms, edges, bonds = plain(text)
-        np.testing.assert_array_equal(graph.atoms_NF, atoms, err_msg=text)
-        np.testing.assert_array_equal(graph.edges_2E, edges, err_msg=text)
-        np.testing.assert_array_equal(graph.bonds_EF, bonds[:, :3], err_msg=text)
+        np.testing.assert_array_equal(graph.atoms, atoms, err_msg=text)
+        np.testing.assert_array_equal(graph.edges, edges, err_msg=text)
+        np.testing.assert_array_equal(graph.bonds, bonds[:, :3], err_msg=text)
 
 
 def test_features_equal_those_of_ogb():
@@ -68,31 +72,31 @@ def test_features_equal_those_of_ogb():
     for text, graph in zip(texts, graphs_of(texts, OGB9), strict=True):
         if not isinstance(graph, DataError):
             theirs = features(text)
-            np.testing.assert_array_equal(graph.atoms_NF, theirs["node_feat"], err_msg=text)
-            np.testing.assert_array_equal(graph.edges_2E, theirs["edge_index"], err_msg=text)
-            np.testing.assert_array_equal(graph.bonds_EF, theirs["edge_feat"], err_msg=text)
+            np.testing.assert_array_equal(graph.atoms, theirs["node_feat"], err_msg=text)
+            np.testing.assert_array_equal(graph.edges, theirs["edge_index"], err_msg=text)
+            np.testing.assert_array_equal(graph.bonds, theirs["edge_feat"], err_msg=text)
 
 
 def test_the_example_of_the_ogb_documentation():
     graph = graph_of("Cl[C@H](/C=C/C)Br", OGB9)
-    assert graph.atoms_NF[1].tolist() == [5, 2, 4, 5, 1, 0, 2, 0, 0]
-    assert graph.bonds_EF[4].tolist() == [1, 2, 0]  # the third bond, both ways: rows 4 and 5
+    assert graph.atoms[1].tolist() == [5, 2, 4, 5, 1, 0, 2, 0, 0]
+    assert graph.bonds[4].tolist() == [1, 2, 0]  # the third bond, both ways: rows 4 and 5
 
 
 def test_hu_features_of_a_small_molecule_by_hand():
     graph = graph_of("C/C=C\\O", HU2)
-    assert graph.atoms_NF.tolist() == [[5, 0], [5, 0], [5, 0], [7, 0]]
-    assert graph.edges_2E.tolist() == [[0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2]]
-    assert graph.bonds_EF[:, 0].tolist() == [0, 0, 1, 1, 0, 0]
-    assert graph.bonds_EF[2].tolist() == [1, 0]
-    assert graph.bonds_EF[0, 1] != graph.bonds_EF[4, 1]  # the two single bonds point opposite ways
+    assert graph.atoms.tolist() == [[5, 0], [5, 0], [5, 0], [7, 0]]
+    assert graph.edges.tolist() == [[0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2]]
+    assert graph.bonds[:, 0].tolist() == [0, 0, 1, 1, 0, 0]
+    assert graph.bonds[2].tolist() == [1, 0]
+    assert graph.bonds[0, 1] != graph.bonds[4, 1]  # the two single bonds point opposite ways
 
 
 def test_one_atom_has_a_graph_without_edges():
     graph = graph_of("[Na+]", HU2)
-    assert graph.atoms_NF.shape == (1, 2)
-    assert graph.edges_2E.shape == (2, 0)
-    assert graph.bonds_EF.shape == (0, 2)
+    assert graph.atoms.shape == (1, 2)
+    assert graph.edges.shape == (2, 0)
+    assert graph.bonds.shape == (0, 2)
 
 
 def test_a_batch_gives_what_single_molecules_give():
@@ -100,15 +104,15 @@ def test_a_batch_gives_what_single_molecules_give():
     for text, graph in zip(texts, graphs_of(texts, OGB9), strict=True):
         if not isinstance(graph, DataError):
             alone = graph_of(text, OGB9)
-            np.testing.assert_array_equal(graph.atoms_NF, alone.atoms_NF)
-            np.testing.assert_array_equal(graph.bonds_EF, alone.bonds_EF)
+            np.testing.assert_array_equal(graph.atoms, alone.atoms)
+            np.testing.assert_array_equal(graph.bonds, alone.bonds)
 
 
 def test_a_policy_that_changes_atoms_reads_them_from_the_molecule():
     graph = graph_of("CCO.[Na+].[Cl-]", HU2, MoleculePolicy(fragments="largest"))
-    np.testing.assert_array_equal(graph.atoms_NF, graph_of("CCO", HU2).atoms_NF)
+    np.testing.assert_array_equal(graph.atoms, graph_of("CCO", HU2).atoms)
     dropped = graph_of("C[C@H](N)C(=O)O", HU2, MoleculePolicy(stereo="drop"))
-    assert dropped.atoms_NF[:, 1].tolist() == [0] * 6
+    assert dropped.atoms[:, 1].tolist() == [0] * 6
 
 
 @pytest.mark.parametrize("text", ["CCO", "C1CC1", "C12CC1C2", "C(C)(C)C.CC", "c1ccccc1-c2ccccc2", "C=1CCCCC1"])
@@ -129,8 +133,8 @@ def test_a_molfile_gives_the_graph_of_its_smiles():
     Chem = chem()
     mol = Chem.MolFromSmiles("CC(=O)Nc1ccc(O)cc1")
     graph, other = graph_of(Chem.MolToMolBlock(mol), OGB9), graph_of_molecule(mol, OGB9)
-    np.testing.assert_array_equal(graph.atoms_NF, other.atoms_NF)
-    np.testing.assert_array_equal(graph.bonds_EF, other.bonds_EF)
+    np.testing.assert_array_equal(graph.atoms, other.atoms)
+    np.testing.assert_array_equal(graph.bonds, other.bonds)
 
 
 def test_vocabularies_do_not_mix():
@@ -147,4 +151,4 @@ def test_an_unreadable_molecule_keeps_its_place():
     assert "C(C)(C)(C)(C)C" in str(bad)
     assert not isinstance(good, DataError)
     assert not isinstance(last, DataError)
-    assert read_molecule("CO").GetNumAtoms() == len(last.atoms_NF)
+    assert read_molecule("CO").GetNumAtoms() == len(last.atoms)

@@ -45,7 +45,9 @@ def test_files_strings_and_molecules_of_files_are_read_alike(tmp_path):
 
 
 def test_the_fingerprint_holds_vocabulary_and_policy():
-    prints = {GraphProcessor(**a).fingerprint() for a in ({}, {"vocabulary": "ogb9"}, {"stereo": "drop"}, {"uncharge": True})}
+    prints = {
+        GraphProcessor(**a).fingerprint() for a in ({}, {"vocabulary": "ogb9"}, {"stereo": "drop"}, {"uncharge": True})
+    }
     assert len(prints) == 4
 
 
@@ -62,7 +64,8 @@ def test_evaluation_reads_one_paragraph_and_training_sentences_of_any():
     first, second = TEXT.lower().split("\n")
     assert processor.decode(sample["ids"]) == first
     assert fitted(which=1).decode(fitted(which=1).load(TEXT)["ids"]) == second
-    sentences = {"it has two rings.", "it is small.", "weight 3.5 is near.", "small it is, with two rings.", "near 3.5 is the weight."}  # fmt: skip
+    sentences = {"it has two rings.", "it is small.", "weight 3.5 is near.", "small it is, with two rings."}
+    sentences |= {"near 3.5 is the weight."}
     seen = set()
     for seed in range(40):
         drawn = processor.augment(sample, np.random.default_rng(seed))

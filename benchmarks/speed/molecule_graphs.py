@@ -1,0 +1,134 @@
+"""Molecules per second from SMILES to graph on one core, beside the Open Graph Benchmark's and PyG's, in one run.
+
+Real molecules that ship with RDKit. Rounds of the contestants alternate and the best round of each counts, so that a
+busy machine slows all of them alike; features are compared with the peer's, atom by atom and bond by bond. Seconds are
+those of the processor. Also: the same with several processes, in wall time.
+
+    python -m benchmarks speed --suite molecule_graphs --molecules 5000
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import DataError
+
+
+def molecules(count: int) -> list[str]:
+    """SMILES that RDKit reads, half from the NCI database, half from a screening library, evenly spaced."""
+    from domains.molecules.data.shipped import nci, wehi
+    from domains.molecules.io.parse import read_many
+
+    texts: list[str] = []
+    for read in (nci, wehi):
+        found = [text for _, text in read()]
+        texts += found[:: max(1, 2 * len(found) // count)][: count // 2]
+    return [text for text, mol in zip(texts, read_many(texts), strict=True) if not isinstance(mol, DataError)]
+
+
+def contestants() -> dict[str, Callable[[list[str]], list[Any]]]:
+    """Name -> list of SMILES to list of graphs; peers that are not installed are left out."""
+    from domains.molecules.graphs import graph_of, graphs_of
+    from domains.molecules.graphs.vocabulary import OGB9
+    from domains.molecules.io.rdkit import chem
+
+    parse = chem().MolFromSmiles
+    found: dict[str, Callable[[list[str]], list[Any]]] = {
+        "RDKit parsing alone": lambda texts: [parse(text) for text in texts],
+        "ours": lambda texts: graphs_of(texts, OGB9),
+        "ours, one by one": lambda texts: [graph_of(text, OGB9) for text in texts],
+    }
+    if find_spec("ogb") is not None:
+        from ogb.utils import smiles2graph
+
+        found["ogb smiles2graph"] = lambda texts: [smiles2graph(text) for text in texts]
+    if find_spec("torch_geometric") is not None:
+        from torch_geometric.utils import from_smiles
+
+        found["PyG from_smiles"] = lambda texts: [from_smiles(text) for text in texts]
+    return found
+
+
+def equal_share(texts: list[str]) -> float | None:
+    """Share of molecules whose graph equals the peer's entirely; None without the peer."""
+    if find_spec("ogb") is None:
+        return None
+    from ogb.utils import smiles2graph
+
+    from domains.molecules.graphs import graphs_of
+    from domains.molecules.graphs.vocabulary import OGB9
+
+    equal = []
+    for text, graph in zip(texts, graphs_of(texts, OGB9), strict=True):
+        theirs = smiles2graph(text)
+        pairs = () if isinstance(graph, DataError) else (
+            (graph.atoms, theirs["node_feat"]), (graph.edges, theirs["edge_index"]), (graph.bonds, theirs["edge_feat"])
+        )  # fmt: skip
+        equal.append(bool(pairs) and all(np.array_equal(a, b) for a, b in pairs))
+    return float(np.mean(equal))
+
+
+def featurise_count(texts: list[str]) -> int:
+    """In a process of a pool: featurise, and say how many."""
+    from domains.molecules.graphs import graphs_of
+
+    return len(graphs_of(texts))
+
+
+def scaling(texts: list[str], processes: int) -> float:
+    """Molecules per second of wall time with a pool that is already running."""
+    parts = [texts[i::processes] for i in range(processes)]
+    with ProcessPoolExecutor(processes) as pool:
+        list(pool.map(featurise_count, [part[:32] for part in parts]))
+        begun = time.perf_counter()
+        done = sum(pool.map(featurise_count, parts))
+        return done / (time.perf_counter() - begun)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--molecules", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--processes", type=int, default=2, help="of the scaling figure; 1: leave it out")
+    parser.add_argument("--out", type=Path, default=Path("runs/speed/molecule_graphs.json"))
+    args = parser.parse_args()
+
+    texts = molecules(args.molecules)
+    best: dict[str, float] = {}
+    runners = contestants()
+    for _ in range(args.rounds):
+        for name, run in runners.items():
+            begun = time.process_time()
+            run(texts)
+            best[name] = min(best.get(name, float("inf")), time.process_time() - begun)
+    rates = {name: len(texts) / seconds for name, seconds in best.items()}
+    for name, rate in rates.items():
+        print(f"{name:<22} {rate:9,.0f} molecules/s")
+    result: dict[str, Any] = {
+        "molecules": len(texts), "rounds": args.rounds, "per_processor_second": rates,
+        "equal_to_ogb": equal_share(texts), "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }  # fmt: skip
+    if "ogb smiles2graph" in rates:
+        result["times_ogb"] = rates["ours"] / rates["ogb smiles2graph"]
+        print(f"ours / ogb: {result['times_ogb']:.2f}; equal graphs: {result['equal_to_ogb']:.2%}")
+    if args.processes > 1:
+        result["wall"] = {n: scaling(texts, n) for n in (1, args.processes)}
+        print("wall: " + ", ".join(f"{n} process{'es' * (n > 1)} {rate:,.0f}/s" for n, rate in result["wall"].items()))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(f"written to {args.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The commands of the molecule domain, as a person runs them, on a few of the shipped molecules."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rdkit")
+
+import core
+from core.errors import ConfigError, DataError
+from core.hub import SavedModel
+from core.training import cli
+from domains.molecules.properties.run import run as properties
+
+FOLDER = Path(core.__file__).parents[1] / "configs" / "molecules" / "pretrain"
+SYSTEMS = sorted(p.stem for p in FOLDER.glob("[!_]*.yaml") if "base: _molecules" in p.read_text())
+SMALL = {
+    "data.layout_args": json.dumps({"most": 100}), "data.batch_size": "8", "trainer.max_steps": "2", "trainer.threads": "1",
+    "trainer.progress": "false", "evaluation.bootstrap": "5", "evaluation.gallery": "1",
+}  # fmt: skip
+
+
+def pretrain(folder: Path, *argv: str) -> int:
+    words = [word for name, value in SMALL.items() for word in (f"--{name}", value)]
+    return cli.main("molecules", "pretrain", ["--run_dir", str(folder), *words, *argv])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "default"
+    assert pretrain(folder) == 0
+    return folder
+
+
+def test_pretraining_without_a_system_is_the_default_one(run):
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["records/train"] == 80
+    assert summary["data_simulated"] == 0
+    assert "made by rule" in summary["data"]
+    assert np.isfinite(summary["test/retrieval/graph_to_text/R@10"])
+    report = (run / "report.html").read_text()
+    assert "data:image/png" in report  # drawn molecules
+    assert "A molecule of" in report  # and their descriptions
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_system_trains_and_its_model_reads_strings_and_files(system, tmp_path):
+    assert pretrain(tmp_path / "run", "--config", system) == 0
+    encoder = SavedModel.from_pretrained(tmp_path / "run").encoder("graph")
+    vector = encoder.encode("CC(=O)Oc1ccccc1C(=O)O")
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-4)
+    (tmp_path / "a.smi").write_text("CC(=O)Oc1ccccc1C(=O)O aspirin\n")
+    np.testing.assert_allclose(encoder.encode(tmp_path / "a.smi"), vector, atol=1e-5)
+    with pytest.raises(DataError, match=r"C1CC.*not a SMILES"):
+        encoder.encode("C1CC")
+
+
+def test_graphs_of_another_vocabulary_are_refused_before_training(tmp_path, capsys):
+    assert pretrain(tmp_path / "run", "--data.processors.graph.init_args.vocabulary", "ogb9") != 0
+    said = capsys.readouterr().err
+    assert "'graph': the processor makes atom and bond vocabulary 'ogb9', the encoder reads" in said
+
+
+def test_embedding_a_table_gives_a_vector_per_molecule(run, tmp_path):
+    import pyarrow.parquet as pq
+
+    (tmp_path / "own.csv").write_text("smiles\nCCO\nnonsense\nCCN\n")
+    out = tmp_path / "vectors.parquet"
+    done = cli.main("molecules", "embed", ["--model", str(run), "--inputs", str(tmp_path / "own.csv"), "--out", str(out),
+                                           "--run_dir", str(tmp_path / "embed")])  # fmt: skip
+    assert done == 0
+    table = pq.read_table(out)
+    assert [name.rsplit(":", 1)[1] for name in table["file"].to_pylist()] == ["2", "4"]
+    assert "nonsense" in (tmp_path / "embed" / "bad_records.csv").read_text()
+
+
+def test_property_probes_compare_with_fingerprints_and_no_training(run, capsys):
+    figures = properties(run, "graph", ["chembl_series"], seeds=1)
+    assert set(figures["chembl_series"]) == {"pretrained", "untrained", "morgan", "pretrained + morgan"}
+    assert "measured; the series CHEMBL2321810" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="property set 'colour'"):
+        properties(run, "graph", ["colour"], seeds=1)
