@@ -1,6 +1,6 @@
 """Property probes: one ridge regression per kind of features, same molecules, same scaffold splits, same search.
 
-Shape legend: N = molecules, D = features.
+Shape legend: N = molecules, R = training molecules, D = features, A = strengths.
 """
 
 from __future__ import annotations
@@ -60,8 +60,6 @@ def ridge_figures(x_ND: Array, y_N: Array, parts: Sequence[tuple[Array, Array, A
 
     Raises DataError when a split has too few molecules to fit or to score.
     """
-    from sklearn.linear_model import Ridge
-
     rmse, r2 = [], []
     for train, val, test in parts:
         if min(len(train), len(val), len(test)) < 3:
@@ -71,9 +69,13 @@ def ridge_figures(x_ND: Array, y_N: Array, parts: Sequence[tuple[Array, Array, A
         mean_D, spread_D = x_ND[train].mean(axis=0), x_ND[train].std(axis=0)
         x = np.where(spread_D > 1e-9, (x_ND - mean_D) / np.maximum(spread_D, 1e-9), 0.0)
         centre = y_N[train].mean()
-        fitted = [Ridge(alpha=alpha).fit(x[train], y_N[train] - centre) for alpha in ALPHAS]
-        errors = [np.mean((model.predict(x[val]) + centre - y_N[val]) ** 2) for model in fitted]
-        guess = fitted[int(np.argmin(errors))].predict(x[test]) + centre
+        # Dual form: one decomposition of the molecules' products serves every strength
+        value_R, vector_RR = np.linalg.eigh(x[train] @ x[train].T)
+        seen_R = vector_RR.T @ (y_N[train] - centre)
+        weight_AR = [vector_RR @ (seen_R / (value_R.clip(0) + alpha)) for alpha in ALPHAS]
+        product = x[val] @ x[train].T
+        errors = [np.mean((product @ weight_R + centre - y_N[val]) ** 2) for weight_R in weight_AR]
+        guess = x[test] @ (x[train].T @ weight_AR[int(np.argmin(errors))]) + centre
         error = np.mean((guess - y_N[test]) ** 2)
         rmse.append(float(np.sqrt(error)))
         r2.append(float(1 - error / np.var(y_N[test])))

