@@ -142,7 +142,9 @@ class FinetuneConfig(RunSettings):
     """Fine-tune a pretrained encoder, or the same encoder from scratch, on labels or masks."""
 
     task: Node = Field(description="the downstream task, a node")
-    modality: str = Field(description="input modality; its encoder and processor come from the pretrained run")
+    modality: str | Annotated[list[str], Field(min_length=1)] = Field(
+        description="input modality, or several; encoder and processors come from the pretrained run"
+    )
     from_run: Path | None = Field(None, description="pretrained run or saved model; default: the newest of the domain")
     init: Literal["pretrained", "scratch"] = Field("pretrained", description="weights the encoder starts from")
     pretrain_system: str = Field("", description="system whose encoder to use from scratch when there is no run")

@@ -56,6 +56,7 @@ class RecordDataset(Dataset[dict[str, Any]]):
         self.masks = tuple(masks)
         self.mask_of = named(mask_of)
         self._texts: dict[tuple[str, str], Sample] = {}
+        self._fingerprints: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the kept texts: a loader process makes its own faster than it unpickles these."""
@@ -102,7 +103,7 @@ class RecordDataset(Dataset[dict[str, Any]]):
             elif self.store is None:
                 sample = compute()
             else:
-                key = sample_key(processor.fingerprint(), source, root=self.layout.root)
+                key = sample_key(self._fingerprint(modality), source, root=self.layout.root)
                 sample = self.store.get(key, compute)
             if sample:  # an empty one: the source holds nothing of this modality
                 inputs[modality] = sample
@@ -111,6 +112,11 @@ class RecordDataset(Dataset[dict[str, Any]]):
             if name in record.masks:
                 inputs[carrier] = {**inputs[carrier], f"mask_{name}": self._mask(record, name, carrier)}
         return inputs
+
+    def _fingerprint(self, modality: str) -> str:
+        if modality not in self._fingerprints:
+            self._fingerprints[modality] = self.processors[modality].fingerprint()
+        return self._fingerprints[modality]
 
     def _text(self, modality: str, text: str) -> Sample:
         """The sample of a text; scans and reconstructions that share a report share it too."""
@@ -135,14 +141,14 @@ class RecordDataset(Dataset[dict[str, Any]]):
         for modality, processor in self.processors.items():
             source = record.sources.get(processor.of or modality)
             if source is not None and not isinstance(source, str):
-                yield sample_key(processor.fingerprint(), source, root=self.layout.root)
+                yield sample_key(self._fingerprint(modality), source, root=self.layout.root)
         carrier = next((m for m in self.mask_of if m in self.processors and m in record.sources), "")
         for name in set(self.masks) & set(record.masks) if carrier else ():
             yield self._mask_key(record, name, carrier)
 
     def _mask_key(self, record: Record, name: str, carrier: str) -> str:
         source = sample_key("", record.sources[carrier], root=self.layout.root)
-        fingerprint = f"{self.processors[carrier].fingerprint()} mask {source}"
+        fingerprint = f"{self._fingerprint(carrier)} mask {source}"
         return sample_key(fingerprint, record.masks[name], root=self.layout.root)
 
     def _mask(self, record: Record, name: str, carrier: str) -> np.ndarray:

@@ -65,6 +65,12 @@ class Processor(ABC):
         """
         raise ConfigError(f"{type(self).__name__} has no dense labels; leave {path} out of the task")
 
+    def shown(self, x: np.ndarray) -> np.ndarray:
+        """One row of the model input (C, H, W) for a person to look at: uint8 (H, W) or (H, W, 3). Here grey, the mean
+        of the channels, 0 black and 1 white."""
+        grey = np.nan_to_num(np.asarray(x, np.float64).mean(axis=0))
+        return np.round(np.clip(grey, 0, 1) * 255).astype(np.uint8)
+
     label_suffix: ClassVar[str] = ""  # of the files that `write_labels` makes
 
     def read_labels(self, path: Any) -> tuple[np.ndarray, tuple[float, ...]]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import mmap
 import os
+import stat
 import time
 import warnings
 import zlib
@@ -180,14 +181,25 @@ def _crc(arrays: Mapping[str, np.ndarray]) -> int:
     return crc
 
 
+def _files_below(folder: str, prefix: str) -> Iterator[tuple[str, int, int]]:
+    """(path relative to the first folder, size, time) of every file below it; a loader asks this for each sample."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_below(entry.path, f"{prefix}{entry.name}/")
+            elif entry.is_file():
+                yield _facts(prefix + entry.name, entry.stat())
+
+
+def _facts(name: str, found: os.stat_result) -> tuple[str, int, int]:
+    return name, found.st_size, found.st_mtime_ns
+
+
 def _path_identity(path: Path, root: Path | None) -> str:
     shown = path.relative_to(root) if root is not None and path.is_relative_to(root) else path
     try:
-        if path.is_dir():
-            entries = sorted(p for p in path.rglob("*") if p.is_file())
-            facts = [(p.relative_to(path).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in entries]
-        else:
-            facts = [("", path.stat().st_size, path.stat().st_mtime_ns)]
+        found = path.stat()
+        facts = sorted(_files_below(str(path), "")) if stat.S_ISDIR(found.st_mode) else [_facts("", found)]
     except FileNotFoundError as fault:
         raise DataError(f"{path}: no such file; the table that names it and the folder do not agree") from fault
     return f"file:{shown.as_posix()}:{json.dumps(facts)}"

@@ -34,22 +34,32 @@ class JointTransformer(Fusion):
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
         drop_path: float = 0.0,
+        plain: bool = False,
+        norm_eps: float = 1e-5,
     ) -> None:
         """inputs: modality -> width of its encoder's tokens. global_tokens: trained tokens that belong to no
-        modality."""
+        modality. plain: as MultiMAE released it, tokens enter as they are, so that their bias alone tells the modality,
+        and there is no last norm. norm_eps: of every layer norm (MultiMAE: 1e-6)."""
         super().__init__()
         if len(inputs) < 1 or global_tokens < 0:
             raise ConfigError(
                 f"JointTransformer: {len(inputs)} inputs and {global_tokens} global tokens; needs one input at least"
             )
         self.inputs, self.width, self.depth, self.joint_width = dict(inputs), width, depth, width
-        self.projections = nn.ModuleDict({name: nn.Linear(size, width) for name, size in inputs.items()})
-        self.type_embeddings = nn.Embedding(len(inputs), width)
+        self.plain = plain
+        if plain and any(size != width for size in inputs.values()):
+            raise ConfigError(f"JointTransformer: plain needs inputs of width {width}, they are {inputs}")
+        if not plain:
+            self.projections = nn.ModuleDict({name: nn.Linear(size, width) for name, size in inputs.items()})
+            self.type_embeddings = nn.Embedding(len(inputs), width)
         self.blocks = blocks(
             depth=depth, width=width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout, drop_path=drop_path
         )
-        self.norm = nn.LayerNorm(width)
+        self.norm = nn.Identity() if plain else nn.LayerNorm(width)
         self.mean = MeanPool()
+        for part in self.modules():
+            if isinstance(part, nn.LayerNorm):
+                part.eps = norm_eps
         init_transformer(self)
         self.global_tokens = nn.Parameter(torch.empty(global_tokens, width))
         nn.init.trunc_normal_(self.global_tokens, std=0.02)
@@ -60,6 +70,8 @@ class JointTransformer(Fusion):
             raise ConfigError(
                 f"JointTransformer: tokens of '{name}' with width {x_VND.shape[-1]}; inputs are {self.inputs}"
             )
+        if self.plain:
+            return x_VND
         return self.projections[name](x_VND) + self.type_embeddings.weight[list(self.inputs).index(name)]
 
     def run(self, x_VTD: Tensor, mask_VT: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,8 @@
 from core.models.codebook import Codebook, FromModel, Placeholder, QueryMap, WordCodebook
 from core.models.distillation import DistillationHead, MaskToken
 from core.models.dual_encoder import DualEncoder
+from core.models.joint import JointEncoder, JointModel
+from core.models.multimae_weights import load_multimae
 from core.models.projection import LinearProjection, MLPProjection, StandardisedProjection
 from core.models.text_decoder import CaptionDecoder, TextDecoder, WordDecoder, caption_greedily
 from core.models.token_projection import CodeProjection, QueryProjection, TokenProjection, WordProjection
@@ -14,6 +16,8 @@ __all__ = [
     "DistillationHead",
     "DualEncoder",
     "FromModel",
+    "JointEncoder",
+    "JointModel",
     "LinearProjection",
     "MLPProjection",
     "MaskToken",
@@ -27,4 +31,5 @@ __all__ = [
     "WordDecoder",
     "WordProjection",
     "caption_greedily",
+    "load_multimae",
 ]

@@ -92,6 +92,15 @@ class DualEncoder(nn.Module):
         assert isinstance(encoder, Encoder)
         return encoder
 
+    def encoder_of_all(self, modalities: Sequence[str]) -> Encoder:
+        """One encoder that reads several modalities of a row. Raises ConfigError where the model has none."""
+        if len(modalities) == 1:
+            return self.encoder_of(modalities[0])
+        raise ConfigError(
+            f"{type(self).__name__} has an encoder for each modality and none for {', '.join(modalities)} together; "
+            "name one modality, or pretrain a core.models.JointModel (adapters under one transformer)"
+        )
+
     def width(self, modality: str) -> int:
         """D of a modality's pooled features."""
         return self.encoder_of(modality).width

@@ -175,6 +175,8 @@ def _add_settings(parser: argparse.ArgumentParser, group: Any, schema: type[Base
                 how["nargs"] = "+"
             elif _is_text(field.annotation):
                 how["type"] = _quoted
+            elif shown == "str|list":
+                how["type"] = _quoted_unless_list
             metavar = shown.upper() if len(shown) < 9 else "VALUE"
             group.add_argument(f"--{prefix}{name}", metavar=metavar, help=description, **how)
     for name, inner in later:
@@ -226,6 +228,11 @@ def _given(known: argparse.Namespace) -> list[tuple[str, str]]:
 def _quoted(text: str) -> str:
     """A word of the command line as a YAML string; `null` stays null."""
     return text if text in ("null", "~") else "'" + text.replace("'", "''") + "'"
+
+
+def _quoted_unless_list(text: str) -> str:
+    """A word, or several as a YAML list: `s1` and `[s1, s2]`."""
+    return text if text.startswith("[") else _quoted(text)
 
 
 def dump_list(values: list[str]) -> str:

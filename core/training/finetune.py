@@ -13,6 +13,7 @@ import torch
 from core.config.schema import FinetuneConfig
 from core.config.tree import Tree, find_system, load_system, merge
 from core.data.datamodule import DataModule
+from core.data.dataset import named
 from core.data.processor import Processor
 from core.encoders.base import Encoder
 from core.errors import ConfigError, nearest
@@ -38,6 +39,9 @@ def run(request: Request) -> None:
     tree = setup.resolved(config) | {"from_run": None if source.path is None else str(source.path)}
     request = replace(request, tree=tree)
     task: Task = setup.build(config.task)
+    modalities = named(config.modality)
+    if len(modalities) > 1 and not task.several:
+        raise ConfigError(f"modality: {type(task).__name__} reads one modality, not {', '.join(modalities)}; name one")
     processors = source.processors(config.data.processors)
     folder = RunFolder.of(request, config.run_dir)
     resume = resume_point(request, folder)
@@ -48,7 +52,7 @@ def run(request: Request) -> None:
         folder.write_config(request.tree, request.system)
 
     layouts = setup.build_layouts(request.domain, config.data)
-    data = DataModule(layouts, processors, config.data, seed=config.seed, masks=task.masks, mask_of=config.modality)
+    data = DataModule(layouts, processors, config.data, seed=config.seed, masks=task.masks, mask_of=modalities)
     if source.saved is None:
         data.fit_processors()
     data.prepare(SPLITS, bad_csv=folder.path / "bad_records.csv", progress=reading_progress())
@@ -59,7 +63,7 @@ def run(request: Request) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + 2)
         model = Downstream(
-            task.head(encoder, config.modality, data), encoder=encoder, modality=config.modality, frozen=config.freeze
+            task.head(encoder, config.modality, data), encoder=encoder, modality=modalities, frozen=config.freeze
         )
     kept = {k: v for k, v in tree.items() if k != "from_run"}  # its path may change, its weights may not
     facts = {**run_facts(kept, data, compute), "encoder": source.fingerprint(config.init)}
@@ -114,11 +118,11 @@ def run(request: Request) -> None:
 class Source:
     """Where the encoder comes from: a saved model, or the description of one."""
 
-    def __init__(self, *, path: Path | None, saved: SavedModel | None, tree: Tree, modality: str) -> None:
+    def __init__(self, *, path: Path | None, saved: SavedModel | None, tree: Tree, modalities: tuple[str, ...]) -> None:
         """tree: the `model` and `processors` nodes. saved: what is at `path`."""
-        self.path, self.saved, self.modality = path, saved, modality
+        self.path, self.saved, self.modalities = path, saved, modalities
         self.model_node: Tree = tree["model"]
-        self.processor: Tree = tree["processors"][modality]
+        self.nodes: Tree = {name: tree["processors"][name] for name in modalities}
 
     @property
     def description(self) -> str:
@@ -127,30 +131,31 @@ class Source:
     def encoder(self, init: str, seed: int) -> Encoder:
         """The encoder with pretrained weights, or with fresh ones that depend on the seed alone."""
         if init == "scratch" or self.saved is None:
-            return setup.build_model(self.model_node, seed).encoder_of(self.modality)
-        return self.saved.model.encoder_of(self.modality)
+            return setup.build_model(self.model_node, seed).encoder_of_all(self.modalities)
+        return self.saved.model.encoder_of_all(self.modalities)
 
     def processors(self, changes: Mapping[str, Tree]) -> dict[str, Processor]:
-        """The modality's processor as it was pretrained with, or with `changes` laid over its node."""
+        """The modalities' processors as they were pretrained with, or with `changes` laid over their nodes."""
         for modality in changes:
-            if modality != self.modality:
-                raise ConfigError(f"data.processors: fine-tuning reads '{self.modality}' alone, not '{modality}'")
+            if modality not in self.modalities:
+                raise ConfigError(f"data.processors: fine-tuning reads {', '.join(self.modalities)}, not '{modality}'")
         if not changes and self.saved is not None:
-            return {self.modality: self.saved.processors[self.modality]}
-        node = self.processor_nodes(changes)
-        setup.check_processors(node)
-        processor = setup.build_processors(node)[self.modality]
+            return {name: self.saved.processors[name] for name in self.modalities}
+        nodes = self.processor_nodes(changes)
+        setup.check_processors(nodes)
+        processors = setup.build_processors(nodes)
         if self.saved is not None and self.path is not None:
-            processor.restore(locate(self.path) / "processors" / self.modality)
-        return {self.modality: processor}
+            for name, processor in processors.items():
+                processor.restore(locate(self.path) / "processors" / name)
+        return processors
 
     def processor_nodes(self, changes: Mapping[str, Tree]) -> dict[str, Tree]:
-        """The modality's processor node, with `changes` laid over it."""
+        """The modalities' processor nodes, with `changes` laid over them."""
         changed = {  # on the command line `init_args` may be left out
             modality: node if {"class_path", "init_args"} & set(node) else {"init_args": node}
             for modality, node in changes.items()
         }
-        return merge({self.modality: self.processor}, changed)
+        return merge(self.nodes, changed)
 
     def fingerprint(self, init: str) -> str:
         if init == "scratch" or self.path is None:
@@ -160,17 +165,16 @@ class Source:
 
 def find_source(request: Request, config: FinetuneConfig) -> Source:
     """The pretrained run asked for, or the newest; the architecture alone when training from scratch without one."""
-    path = config.from_run
+    path, modalities = config.from_run, named(config.modality)
     if path is None and request.resume is None:  # a resumed run keeps the source that it began with
         path = newest_run(request.domain)
     if path is not None:
         path = path.absolute()
         saved: SavedModel | None = SavedModel.from_pretrained(path)
         assert saved is not None
-        if config.modality not in saved.processors:
-            raise ConfigError(
-                f"modality: {path} has no '{config.modality}'{nearest(config.modality, saved.processors)}"
-            )
+        for name in modalities:
+            if name not in saved.processors:
+                raise ConfigError(f"modality: {path} has no '{name}'{nearest(name, saved.processors)}")
         tree: Tree = {"model": saved.model_node, "processors": saved.processor_nodes}
     else:
         if config.init == "pretrained":
@@ -181,10 +185,11 @@ def find_source(request: Request, config: FinetuneConfig) -> Source:
         name = config.pretrain_system or domain_info(request.domain)["default"]["pretrain"]
         system = load_system(find_system(name, CONFIGS / request.domain / "pretrain"))
         saved, tree = None, {"model": system["model"], "processors": system["data"]["processors"]}
-        if config.modality not in tree["processors"]:
-            hint = nearest(config.modality, tree["processors"])
-            raise ConfigError(f"modality: system '{name}' has no '{config.modality}'{hint}")
-    return Source(path=path, saved=saved, tree=tree, modality=config.modality)
+        for modality in modalities:
+            if modality not in tree["processors"]:
+                hint = nearest(modality, tree["processors"])
+                raise ConfigError(f"modality: system '{name}' has no '{modality}'{hint}")
+    return Source(path=path, saved=saved, tree=tree, modalities=modalities)
 
 
 def take_labels(data: DataModule, fraction: float, seed: int) -> None:

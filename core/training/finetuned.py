@@ -1,6 +1,6 @@
 """A fine-tuned model in its run folder: finetuned.safetensors, and beside it what it takes to build it without data.
 
-finetuned.json   encoder (the pretrained model's node), modality, task, facts of the data, processors
+finetuned.json   encoder (the pretrained model's node), modalities, task, facts of the data, processors
 processors/<m>/  what the processor of modality m learned
 """
 
@@ -25,12 +25,12 @@ from core.weights import owned
 
 FORMAT = 1
 WEIGHTS, ABOUT, PROCESSORS = "finetuned.safetensors", "finetuned.json", "processors"
-_KEYS = ("encoder", "modality", "task", "facts", "processors")
+_KEYS = {"encoder": dict, "modalities": list, "task": dict, "facts": dict, "processors": dict}
 
 
 @dataclass(frozen=True, slots=True)
 class Finetuned:
-    """model: in evaluation mode, over a `ModalityInput` of its `modality`. fingerprint: of the weights."""
+    """model: in evaluation mode; what it is called with, see `Downstream`. fingerprint: of the weights."""
 
     model: Downstream
     task: Task
@@ -56,7 +56,8 @@ def save_finetuned(
         (run / PROCESSORS / modality).mkdir(parents=True, exist_ok=True)
         processor.save(run / PROCESSORS / modality)
     about = {
-        "format": FORMAT, "encoder": encoder_node, "modality": model.modality, "task": task_node, "facts": facts,
+        "format": FORMAT, "encoder": encoder_node, "modalities": list(model.modalities), "task": task_node,
+        "facts": facts,
         "processors": {modality: processor_nodes[modality] for modality in processors},
     }  # fmt: skip
     write_atomic(run / ABOUT, json.dumps(about, indent=1), error=CheckpointError)
@@ -74,13 +75,13 @@ def load_finetuned(run: Path | str, *, device: torch.device | str = "cpu") -> Fi
     assert isinstance(pretrained, DualEncoder)
     task = built_part(path, "task", about["task"])
     assert isinstance(task, Task)
-    modality = about["modality"]
+    modalities = about["modalities"]
     try:
-        encoder = pretrained.encoder_of(modality)
+        encoder = pretrained.encoder_of_all(modalities)
         head = task.head_from(encoder, about["facts"])
     except (HeptadError, KeyError, ValueError, TypeError, RuntimeError) as err:
         raise CheckpointError(f"{path}: the head cannot be built ({err}); copy the run again") from err
-    model = Downstream(head, encoder=encoder, modality=modality)
+    model = Downstream(head, encoder=encoder, modality=modalities)
     load_state(model, read_weights(run / WEIGHTS), run / WEIGHTS)
     processors: dict[str, Processor] = {}
     for name, node in about["processors"].items():
@@ -100,8 +101,8 @@ def _read(run: Path) -> dict[str, Any]:
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         found = about.get("format") if isinstance(about, dict) else type(about).__name__
         raise CheckpointError(f"{path}: format {found!r}, this version reads format {FORMAT}")
-    for key in _KEYS:
-        if not isinstance(about.get(key), str if key == "modality" else dict):
+    for key, kind in _KEYS.items():
+        if not isinstance(about.get(key), kind) or (kind is list and not about[key]):
             raise CheckpointError(f"{path}: '{key}' is missing; copy the run again")
     for modality in about["processors"]:
         if not modality.replace("-", "_").isidentifier():

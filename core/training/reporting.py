@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from core.config.schema import EvaluationSettings
 from core.config.tree import dump
 from core.data.datamodule import DataModule
-from core.report import Answer, Item, Overlay, Report, RetrievalExample, to_uint8
+from core.data.processor import Processor
+from core.report import Answer, Item, Overlay, Report, RetrievalExample, map_cases_png, to_uint8
 from core.training.cli import Request
 from core.training.measure import Measured
 from core.training.run_folder import RunFolder
-from core.training.tasks import Outcome, Segmentation, Task
+from core.training.tasks import MapSegmentation, Outcome, Segmentation, Task
 
 ANSWERS = 5
 
@@ -143,7 +144,7 @@ def finetune_report(
     """report.html of a fine-tuning run."""
     report = _start(request, data, "test")
     for name, value in outcome.numbers.items():
-        if name.endswith(("/mean_dice", "/macro_auroc", "/mean_nsd")):
+        if name.endswith(("/mean_dice", "/macro_auroc", "/mean_nsd", "/mean_iou")):
             low, high = outcome.numbers.get(f"{name}_low"), outcome.numbers.get(f"{name}_high")
             interval = (low, high) if low is not None and high is not None else None
             report.add_key_figure(name.removeprefix("test/"), value, interval=interval)
@@ -152,16 +153,23 @@ def finetune_report(
         overlays = [o for caption, x, labels in outcome.pictures for o in _overlays(task, caption, x, labels)]
         if overlays:
             report.add_overlays("Held-out cases", overlays, note="Outlines of the prediction on the model grid.")
+    if isinstance(task, MapSegmentation) and outcome.pictures:
+        cases = [(caption, {**inputs, **maps}) for caption, inputs, maps in outcome.pictures]
+        report.add_figure(
+            "Held-out maps", map_cases_png(cases, task.colours), alt="inputs, label, prediction and confidence by case",
+            note="Confidence: largest class probability, white = 1. White in labels: nobody labelled.",
+        )  # fmt: skip
     for title, (columns, rows) in outcome.tables.items():
         report.add_table(title, columns, rows)
     _finish(report, request, summary, facts, outcome.protocol, [])
     return report.write(folder.path / "report.html")
 
 
-def pictures_of(x: NDArray[np.floating]) -> list[NDArray[np.uint8]]:
-    """An input as pictures: (C, H, W) as one, (C, S, H, W) as three of its slices."""
+def pictures_of(processor: Processor, sample: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.uint8]]:
+    """A sample as pictures: (C, H, W) as one, as its processor shows it; (C, S, H, W) as three of its slices."""
+    x = processor.collate([sample]).x[0].numpy()
     if x.ndim == 3:
-        return [to_uint8(x.mean(axis=0), low=0, high=1)]
+        return [processor.shown(x)]
     slices = sorted({round(share * (x.shape[1] - 1)) for share in (0.33, 0.5, 0.67)})
     return [to_uint8(x[0, s], low=0, high=1) for s in slices]
 
@@ -229,7 +237,7 @@ def _retrieval(report: Report, data: DataModule, measured: Measured, count: int,
             source = dataset.record(position).sources[text]
             return Item(text=source if isinstance(source, str) else found.ids[position])
         sample = dataset.load(dataset.record(position))[image]
-        return Item(pictures=pictures_of(data.processors[image].collate([sample]).x[0].numpy()))
+        return Item(pictures=pictures_of(data.processors[image], sample))
 
     chosen = np.linspace(0, len(both) - 1, min(count, len(both))).astype(int)
     for name, matrix, ask, answer in (

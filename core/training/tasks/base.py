@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from core.data.datamodule import DataModule
+from core.data.dataset import named
 from core.encoders.base import BlockHook, Encoder
 from core.errors import ConfigError
 from core.objectives.base import Term
@@ -19,20 +20,24 @@ from core.types import Encoded, ModalityInput
 
 
 class Downstream(nn.Module):
-    """One modality's encoder under a head. `head` maps a `ModalityInput` to logits and holds the encoder itself.
+    """The encoder of one or several modalities under a head, which holds the encoder itself. `head` maps a
+    `ModalityInput` to logits; that of a task for several modalities maps inputs and presence by name.
 
     frozen: the encoder is not trained and stays in evaluation mode.
     """
 
-    def __init__(self, head: nn.Module, *, encoder: Encoder, modality: str, frozen: bool = False) -> None:
+    def __init__(
+        self, head: nn.Module, *, encoder: Encoder, modality: str | Sequence[str], frozen: bool = False
+    ) -> None:
         super().__init__()
         self.frozen = frozen
         if frozen:
             encoder.requires_grad_(False).eval()
         self.head = head
         self.fusion = None
-        self.reads = {modality: "encoder"}
-        self.modality = modality
+        self.modalities = named(modality)
+        self.reads = dict.fromkeys(self.modalities, "encoder")
+        self.modality = self.modalities[0]
         self._encoder = [encoder]  # inside `head` already: not a second owner of its parameters
 
     def train(self, mode: bool = True) -> Downstream:
@@ -45,8 +50,8 @@ class Downstream(nn.Module):
     def encoders(self) -> Mapping[str, Encoder]:
         return {"encoder": self._encoder[0]}
 
-    def forward(self, inp: ModalityInput) -> Tensor:
-        return self.head(inp)
+    def forward(self, *inputs: Any) -> Tensor:
+        return self.head(*inputs)
 
     def encode(
         self,
@@ -76,17 +81,20 @@ class Outcome:
 
 
 class Task(ABC):
-    """A downstream task. Its typed keyword-only `__init__` is its config. masks: dense labels it needs."""
+    """A downstream task. Its typed keyword-only `__init__` is its config. masks: dense labels it needs. several: it
+    takes more than one modality."""
 
     masks: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()  # names of the logits' channels, of tasks whose channels exclude each other
+    several: bool = False
     watch: str = ""  # the validation figure that says which step was best; higher is better
 
     @abstractmethod
-    def head(self, encoder: Encoder, modality: str, data: DataModule) -> nn.Module:
-        """The trainable whole: a module over `ModalityInput` that holds `encoder`."""
+    def head(self, encoder: Encoder, modality: str | Sequence[str], data: DataModule) -> nn.Module:
+        """The trainable whole, which holds `encoder`: a module over `ModalityInput`, or with `several` over inputs and
+        presence by modality. modality: one name, or with `several` a sequence."""
 
-    def facts(self, modality: str, data: DataModule) -> dict[str, Any]:
+    def facts(self, modality: str | Sequence[str], data: DataModule) -> dict[str, Any]:
         """What the head must know of the data, in plain JSON types; kept beside the fine-tuned weights."""
         return {}
 

@@ -6,7 +6,7 @@ Shape legend: V = rows in which the modality is present, B = rows of the batch, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class Classification(Task):
         self.labels = list(labels or [])
         self.dropout = dropout
 
-    def head(self, encoder: Encoder, modality: str, data: DataModule) -> nn.Module:
+    def head(self, encoder: Encoder, modality: str | Sequence[str], data: DataModule) -> nn.Module:
         names = data.label_names
         for label in self.labels:
             if label not in names:
@@ -81,7 +81,7 @@ class Classification(Task):
             raise ConfigError("task: the dataset has no labels to learn; add label columns, or choose another task")
         return self.head_from(encoder, self.facts(modality, data))
 
-    def facts(self, modality: str, data: DataModule) -> dict[str, Any]:
+    def facts(self, modality: str | Sequence[str], data: DataModule) -> dict[str, Any]:
         return {"labels": self.labels or list(data.label_names)}
 
     def head_from(self, encoder: Encoder, facts: Mapping[str, Any]) -> nn.Module:

@@ -5,7 +5,7 @@ Shape legend: V = rows, K = output channels of all groups, G = classes of one gr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.data.datamodule import DataModule
+from core.data.dataset import named
 from core.encoders.base import Encoder
 from core.errors import ConfigError, nearest
 from core.evaluation.segmentation import EmptyPolicy, segmentation_case, segmentation_protocol
@@ -57,8 +58,11 @@ class DiceCE(Term):
         return {"loss": torch.stack(list(losses.values())).mean(), **losses}
 
 
-def dice_ce(logits_VGSHW: Tensor, target_VSHW: Tensor) -> Tensor:
-    """1 - mean soft Dice over foreground classes + cross-entropy, over the voxels whose target is not -1."""
+def dice_ce(logits_VGSHW: Tensor, target_VSHW: Tensor, *, background: bool = True) -> Tensor:
+    """1 - mean soft Dice over foreground classes + cross-entropy, over the voxels (or pixels) whose target is not -1.
+
+    background: class 0 is background, which Dice leaves out; False: it is a class like the others.
+    """
     known_VSHW = target_VSHW >= 0
     if not known_VSHW.any():
         return logits_VGSHW.reshape(-1)[:0].sum()
@@ -66,11 +70,11 @@ def dice_ce(logits_VGSHW: Tensor, target_VSHW: Tensor) -> Tensor:
     prob_VGSHW = logits_VGSHW.softmax(dim=1) * known_VSHW[:, None]
     classes = logits_VGSHW.shape[1]
     hot_VGSHW = F.one_hot(target_VSHW.clamp(min=0), classes).movedim(-1, 1) * known_VSHW[:, None]
-    over = (0, 2, 3, 4)
+    over = (0, *range(2, logits_VGSHW.ndim))
     both_G = (prob_VGSHW * hot_VGSHW).sum(over)
     size_G = prob_VGSHW.sum(over) + hot_VGSHW.sum(over)
     dice_G = (2 * both_G + 1) / (size_G + 1)  # +1 voxel: a class in neither has Dice 1
-    return ce + 1 - dice_G[1:].mean()
+    return ce + 1 - dice_G[int(background) :].mean()
 
 
 def split_groups(logits_VKSHW: Tensor, groups: Groups) -> dict[str, Tensor]:
@@ -119,7 +123,7 @@ class Segmentation(Task):
         if len(groups) == 1:
             self.classes = ("background", *next(iter(groups.values())))
 
-    def head(self, encoder: Encoder, modality: str, data: DataModule) -> nn.Module:
+    def head(self, encoder: Encoder, modality: str | Sequence[str], data: DataModule) -> nn.Module:
         train = data.layouts["train"]
         there = {name for index in data.indices["train"] for name in train.record(index).masks}
         for name in self.groups:
@@ -127,9 +131,10 @@ class Segmentation(Task):
                 raise ConfigError(f"task.groups: no training record has masks '{name}'{nearest(name, there)}")
         return self.head_from(encoder, self.facts(modality, data))
 
-    def facts(self, modality: str, data: DataModule) -> dict[str, Any]:
-        sample = data.dataset("train")[0]["inputs"][modality]
-        return {"inputs": int(data.processors[modality].collate([sample]).x.shape[1])}
+    def facts(self, modality: str | Sequence[str], data: DataModule) -> dict[str, Any]:
+        (name,) = named(modality)
+        sample = data.dataset("train")[0]["inputs"][name]
+        return {"inputs": int(data.processors[name].collate([sample]).x.shape[1])}
 
     def head_from(self, encoder: Encoder, facts: Mapping[str, Any]) -> nn.Module:
         channels = list(encoder.pyramid_channels)

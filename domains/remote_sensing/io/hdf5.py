@@ -97,5 +97,5 @@ def _h5py() -> Any:
         import h5py
         import hdf5plugin  # noqa: F401 - registers the compression filters that public files use
     except ImportError as err:
-        raise missing_extra(err.name or "h5py", "remote_sensing") from err
+        raise missing_extra(err.name or "h5py", "remote-sensing") from err
     return h5py

@@ -46,14 +46,22 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def as_window_model(tuned: Finetuned, compute: Compute) -> WindowModel:
-    """A fine-tuned model of one modality as `map_scene` calls models."""
+    """A fine-tuned model as `map_scene` calls models. One of several modalities is told of each window which of them
+    recorded anything there; a raster that is not given at all is a modality that every window lacks."""
 
     def model(inputs: dict[str, ModalityInput]) -> Tensor:
         with compute.autocast():
-            logits: Tensor = tuned.model(inputs[tuned.model.modality])
+            logits: Tensor = tuned.model(*(present_rows(inputs) if tuned.task.several else inputs.values()))
             return logits
 
     return model
+
+
+def present_rows(inputs: dict[str, ModalityInput]) -> tuple[dict[str, ModalityInput], dict[str, Tensor]]:
+    """The windows in which each modality holds a valid pixel, and (V,) bool which these are."""
+    present = {name: inp.extra["valid"].flatten(1).any(1) for name, inp in inputs.items()}
+    there = {name: inp.rows(present[name]) for name, inp in inputs.items() if present[name].any()}
+    return there, present
 
 
 def named(words: Sequence[str], tuned: Finetuned) -> dict[str, MapInput]:

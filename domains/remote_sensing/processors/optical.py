@@ -33,9 +33,10 @@ class OpticalProcessor(RasterProcessor):
         rotate: bool = True,
         gain: float = 0.05,
         shift: float = 0.0,
+        of: str = "",
     ) -> None:
         super().__init__(
             sensor=sensor, bands=bands, baseline=baseline, size=size, pixel=pixel, resampling=resampling,
             missing=missing, normalise=normalise, statistics=statistics, low=low, high=high, crop=crop,
-            crop_step=crop_step, flip=flip, rotate=rotate, gain=gain, shift=shift,
+            crop_step=crop_step, flip=flip, rotate=rotate, gain=gain, shift=shift, of=of,
         )  # fmt: skip

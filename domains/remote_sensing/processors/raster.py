@@ -45,13 +45,16 @@ class RasterProcessor(Processor):
     crop_step: its corner lies on multiples of so many pixels (10 m bands beside 60 m bands: 6). flip, rotate: mirror
     images and quarter turns in training; a mirrored radar image looks from the other side.
     gain, shift: largest random relative change, and shift in the unit, of all values in training.
+    of: the modality whose rasters are read, where it is not the own one (other bands of one product); statistics are
+    published ones then, as nothing is learned from another modality's files.
     A sample holds `x` (C, H, W) int16 in steps of QUANTUM, `lonlat` (2,) float64 degrees, `day` () float32 of the year
-    (both nan when unknown). collate: x (V, C, H, W) float32, extra `valid` (V, H, W) bool, `lonlat`, `day`.
+    (both nan when unknown), and in training `gain` and `shift` (). collate: x (V, C, H, W) float32, extra `valid`
+    (V, H, W) bool, `lonlat`, `day`.
     """
 
     modality_kind: ClassVar[Literal["image", "volume", "text"]] = "image"
     not_in_load: ClassVar[frozenset[str]] = frozenset(
-        {"normalise", "statistics", "low", "high", "crop", "crop_step", "flip", "rotate", "gain", "shift"}
+        {"normalise", "statistics", "low", "high", "crop", "crop_step", "flip", "rotate", "gain", "shift", "of"}
     )
 
     def __init__(
@@ -74,6 +77,7 @@ class RasterProcessor(Processor):
         rotate: bool = True,
         gain: float = 0.0,
         shift: float = 0.0,
+        of: str = "",
     ) -> None:
         self.sensor, self.bands, self.baseline = sensor, None if bands is None else tuple(bands), baseline
         self.size, self.pixel, self.resampling, self.missing = (
@@ -84,12 +88,16 @@ class RasterProcessor(Processor):
         )
         self.normalise, self.statistics, self.low, self.high = normalise, statistics, low, high
         self.crop, self.crop_step, self.flip, self.rotate = crop, crop_step, flip, rotate
-        self.gain, self.shift = gain, shift
+        self.gain, self.shift, self.of = gain, shift, of
         stored = preset(sensor)
         self.stored = with_baseline(stored, baseline) if baseline else stored
         self.spec = preset(sensor, bands).as_values()
         self._check()
         self.normalisation = Normalisation(self.spec, method=normalise, statistics=statistics, low=low, high=high)
+        if of and self.normalisation.learns:
+            raise ConfigError(
+                f"statistics: nothing is learned from the files of '{of}'; name published ones, for instance ssl4eo_s2a"
+            )
 
     def _check(self) -> None:
         if self.spec.unit not in QUANTUM:
@@ -148,13 +156,7 @@ class RasterProcessor(Processor):
     def augment(self, sample: Mapping[str, np.ndarray], rng: np.random.Generator) -> Sample:
         """A relative change and a shift of all values, as calibration and atmosphere make them."""
         gain, shift = (float(rng.uniform(-most, most)) for most in (self.gain, self.shift))
-        if gain == 0 and shift == 0:
-            return dict(sample)
-        x_CHW = sample["x"]
-        varied = np.clip(
-            np.rint(x_CHW * np.float32(1 + gain) + np.float32(shift / self.quantum)), MISSING + 1, -MISSING - 1
-        )
-        return {**sample, "x": np.where(x_CHW == MISSING, MISSING, varied).astype(np.int16)}
+        return {**sample, "gain": np.array(1 + gain, np.float32), "shift": np.array(shift, np.float32)}
 
     def collate(self, samples: Sequence[Mapping[str, np.ndarray]]) -> ModalityInput:
         shapes = {sample["x"].shape[1:] for sample in samples}
@@ -162,19 +164,41 @@ class RasterProcessor(Processor):
             raise ConfigError(f"tiles of sizes {sorted(shapes)} cannot share a batch; set size, or crop")
         steps_VCHW = torch.from_numpy(np.stack([sample["x"] for sample in samples]))
         missing_VCHW = steps_VCHW == MISSING
-        x_VCHW = self.normalisation.apply(steps_VCHW * torch.tensor(self.quantum, dtype=torch.float32))
-        x_VCHW.masked_fill_(missing_VCHW, 0)
-        known_VCHW = ~missing_VCHW
-        # a band that no file has (missing: zero) makes no pixel invalid: it is absent, not unrecorded
-        absent_VC = missing_VCHW.flatten(2).all(dim=2) & ~missing_VCHW.flatten(1).all(dim=1)[:, None]
-        extra = {"valid": (known_VCHW | absent_VC[:, :, None, None]).all(dim=1)}
+        values_VCHW = steps_VCHW * self._varied("gain", 1.0, samples).mul_(self.quantum)
+        if self.shift > 0:
+            values_VCHW += self._varied("shift", 0.0, samples)
+        x_VCHW = self.normalisation.apply(values_VCHW).masked_fill_(missing_VCHW, 0)
+        if self.missing == "zero":  # a band that no file has makes no pixel invalid: it is absent, not unrecorded
+            absent_VC = missing_VCHW.flatten(2).all(dim=2) & ~missing_VCHW.flatten(1).all(dim=1)[:, None]
+            missing_VCHW &= ~absent_VC[:, :, None, None]
+        extra = {"valid": ~missing_VCHW.any(dim=1)}
         for name, dtype in (("lonlat", np.float64), ("day", np.float32)):
             extra[name] = torch.from_numpy(np.stack([np.asarray(sample[name], dtype) for sample in samples]))
         return ModalityInput(x_VCHW, None, extra)
 
+    @staticmethod
+    def _varied(name: str, default: float, samples: Sequence[Mapping[str, np.ndarray]]) -> torch.Tensor:
+        """(V, 1, 1, 1) what `augment` drew for each sample, or the default."""
+        return torch.tensor([float(sample.get(name, default)) for sample in samples])[:, None, None, None]
+
     def values(self, x_VCHW: torch.Tensor) -> torch.Tensor:
         """Model input (..., C, H, W) in the unit of `spec`, as far as nothing was clipped."""
         return self.normalisation.undo(x_VCHW)
+
+    def shown(self, x: np.ndarray) -> np.ndarray:
+        """True colour where red, green and blue are among the bands; VV, VH and their difference for radar; else grey.
+        Each channel from its 2nd to its 98th percentile."""
+        names = self.spec.names
+        if {"B02", "B03", "B04"} <= set(names):
+            x_CHW = np.stack([x[names.index(name)] for name in ("B04", "B03", "B02")])
+        elif {"VV", "VH"} <= set(names):
+            vv, vh = x[names.index("VV")], x[names.index("VH")]
+            x_CHW = np.stack([vv, vh, vv - vh])
+        else:
+            x_CHW = np.repeat(x.mean(axis=0, keepdims=True), 3, axis=0)
+        low, high = np.percentile(x_CHW, [2, 98], axis=(1, 2))[:, :, None, None]
+        share_CHW = np.clip((x_CHW - low) / np.maximum(high - low, 1e-12), 0, 1)
+        return np.ascontiguousarray(np.round(share_CHW * 255).astype(np.uint8).transpose(1, 2, 0))
 
     def fit(self, sources: Iterable[Any]) -> None:
         """Learn mean and deviation of each band from up to 64 evenly spaced training sources."""

@@ -154,7 +154,7 @@ def test_finetune_on_words_uses_the_saved_tokenizer_and_trains_one_without_a_run
         (["--task.labels", "[brigt]"], "task.labels: the dataset has no label 'brigt'; did you mean 'bright'?"),
         (["--modality", "pictur"], "has no 'pictur'; did you mean 'picture'?"),
         (["--task.class_path", "core.training.tasks.Clasification"], "did you mean 'Classification'?"),
-        (["--data.processors.words.max_length", "9"], "fine-tuning reads 'picture' alone, not 'words'"),
+        (["--data.processors.words.max_length", "9"], "fine-tuning reads picture, not 'words'"),
         (["--data.processors.picture.gian", "2"], "picture.init_args.gian: PictureProcessor has no such"),
         (["--label_fraction", "0"], "label_fraction: is 0; should be greater than 0"),
         (["--task.class_path", "core.training.tasks.Segmentation", "--task.groups", "{organs: {liver: [6]}}"],
@@ -304,7 +304,7 @@ def test_what_a_finetuned_run_cannot_be_loaded_for_is_said(pretrained, tmp_path,
     about = json.loads((run / "finetuned.json").read_text())
     for change, fault in (
         ({"format": 9}, "format 9, this version reads format 1"),
-        ({"modality": "smell"}, "the model reads no modality 'smell'"),
+        ({"modalities": ["smell"]}, "the model reads no modality 'smell'"),
         ({"task": {"class_path": "os.system", "init_args": {"command": "ls"}}}, "names the class 'os.system'"),
         ({"facts": {}}, "the head cannot be built"),
         ({"facts": {"labels": ["bright"]}}, "does not fit the model"),

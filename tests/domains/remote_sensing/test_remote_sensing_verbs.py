@@ -1,0 +1,94 @@
+"""Every verb and every packaged system of the domain, briefly, on a handful of simulated places."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+import core
+from core.training import cli
+from domains.remote_sensing import load_encoder
+
+PLACES = {"train": 3, "val": 2, "test": 2}
+CONFIGS = Path(core.__file__).parents[1] / "configs" / "remote_sensing"
+PRETRAIN = sorted(p.stem for p in (CONFIGS / "pretrain").glob("[!_]*.yaml"))
+DATA = ["--data.layout_args", json.dumps({"places": PLACES, "workers": 0}), "--data.prepare_workers", 0]
+BRIEF = [
+    "--data.batch_size", 4, "--trainer.max_steps", 2, "--trainer.log_every", 1, "--trainer.threads", 1,
+    "--trainer.precision", 32,
+]  # fmt: skip
+EVALUATION = [
+    "--evaluation.bootstrap", 10, "--evaluation.gallery", 1, "--evaluation.probe", "null",
+]  # fmt: skip
+
+
+def main(verb: str, *argv: object) -> int:
+    return cli.main("remote_sensing", verb, [str(word) for word in argv])
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """System -> its finished run; each is run when first asked for."""
+    folder, runs = tmp_path_factory.mktemp("runs"), {}
+
+    def run(system: str) -> Path:
+        if system not in runs:
+            runs[system] = folder / system
+            assert main("pretrain", "--config", system, "--run_dir", runs[system], *DATA, *BRIEF, *EVALUATION) == 0
+        return runs[system]
+
+    return run
+
+
+def summary(run: Path) -> dict:
+    return json.loads((run / "summary.json").read_text())
+
+
+@pytest.mark.parametrize("system", PRETRAIN)
+def test_every_pretraining_system_runs_and_leaves_a_model(system, pretrained):
+    run = pretrained(system)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert len(losses) == 2
+    assert all(map(math.isfinite, losses))
+    assert summary(run)["data_simulated"] == 1
+    assert {"config.yaml", "summary.json", "report.html", "model", "checkpoints"} <= set(os.listdir(run))
+
+
+@pytest.mark.parametrize("modality", ["[s1, s2]", "s1"])
+def test_land_cover_is_learned_from_one_sensor_or_both_and_scored_from_each(modality, pretrained, tmp_path):
+    argv = ["--modality", modality, "--from_run", pretrained("multimae"), "--run_dir", tmp_path / "run", *DATA, *BRIEF]
+    assert main("finetune", "--config", "landcover", "--bootstrap", 10, *argv) == 0
+    found = summary(tmp_path / "run")
+    parts = ["s1+s2", "s1", "s2"] if "," in modality else ["s1"]
+    assert all(0 <= found[f"test/{seen}/mean_iou"] <= 1 for seen in parts)
+    assert found["test/mean_iou"] == found[f"test/{parts[0]}/mean_iou"]
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "SIMULATED" in report
+    assert "Held-out maps" in report
+
+
+def test_a_task_of_one_modality_refuses_two(pretrained, tmp_path, capsys):
+    argv = ["--from_run", pretrained("multimae"), "--run_dir", tmp_path / "run", *DATA, *BRIEF]
+    node = '{"class_path": "core.training.tasks.Classification"}'
+    assert main("finetune", "--config", "landcover", "--task", node, *argv) == 2
+    assert "Classification reads one modality, not s1, s2" in capsys.readouterr().err
+
+
+def test_a_saved_encoder_gives_the_vector_of_adapter_and_transformer(pretrained):
+    from domains.remote_sensing.data.samples import SyntheticScenes
+
+    encoder = load_encoder(pretrained("multimae"), "s2")
+    scenes = SyntheticScenes(split="test", places=PLACES, workers=0)
+    vector = encoder.encode(scenes.record(0).sources["s2"])
+    assert vector.shape == (64,)
+    assert math.isclose(float((vector**2).sum()), 1, rel_tol=1e-4)
