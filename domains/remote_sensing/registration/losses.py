@@ -16,12 +16,17 @@ MASKED = -1e4  # a similarity that no cell has: finite, so that a row in which a
 
 def dual_log_softmax(sim_BNM: Tensor, rows_BN: Tensor | None = None, columns_BM: Tensor | None = None) -> Tensor:
     """(B, N, M) float32 log of softmax over the columns times softmax over the rows. Masked ones take no share."""
-    sim_BNM = sim_BNM.float()
+    sim_BNM = precise(sim_BNM)
     if rows_BN is not None:
         sim_BNM = sim_BNM.masked_fill(~rows_BN[:, :, None], MASKED)
     if columns_BM is not None:
         sim_BNM = sim_BNM.masked_fill(~columns_BM[:, None], MASKED)
     return sim_BNM.log_softmax(dim=2) + sim_BNM.log_softmax(dim=1)
+
+
+def precise(x: Tensor) -> Tensor:
+    """float32, or float64 as it is."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def positive_focal(
@@ -42,8 +47,8 @@ def positive_focal(
 
 def expected_offset(score_P9: Tensor, temperature: float = 10.0) -> Tensor:
     """(P, 2) expectation of (x, y) in [-1, 1] under softmax(score / temperature) over 3 x 3 places, row by row."""
-    share_P33 = (score_P9.float() / temperature).softmax(-1).view(-1, 3, 3)
-    step_3 = torch.tensor([-1.0, 0.0, 1.0], device=score_P9.device)
+    share_P33 = (precise(score_P9) / temperature).softmax(-1).view(-1, 3, 3)
+    step_3 = torch.tensor([-1.0, 0.0, 1.0]).to(share_P33)
     return torch.stack([(share_P33.sum(1) * step_3).sum(-1), (share_P33.sum(2) * step_3).sum(-1)], -1)
 
 

@@ -20,6 +20,7 @@ from core.types import Encoded, ModalityInput
 from domains.remote_sensing.registration.grey import composite
 from domains.remote_sensing.registration.truth import CELL
 
+BRANCH = 0.2  # first scale of what an attention layer adds
 SIDE_STEP = 32  # pixels: stride 8, and attention over cells that are aggregated 4 x 4
 Second = Literal["centred", "released"]
 
@@ -168,4 +169,7 @@ def _network(
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
+    for name, parameter in net.named_parameters():
+        if name.endswith("mlp.layer_norm.weight"):  # residual branches begin small, or similarities saturate
+            nn.init.constant_(parameter, BRANCH)
     return net
