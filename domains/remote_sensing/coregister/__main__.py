@@ -42,7 +42,12 @@ def _parser() -> argparse.ArgumentParser:
         help="run of `pretrain --config matchanything`, or a local folder of transformers' EfficientLoFTR weights; "
         "without it phase correlation of gradients is used, which needs no training",
     )
-    add("--model", choices=("shift", "similarity", "affine"), default="affine", help="of the correction (default: affine)")
+    add(
+        "--model",
+        choices=("shift", "similarity", "affine"),
+        default="affine",
+        help="of the correction (default: affine)",
+    )
     add("--moving_bands", nargs="+", default=[], metavar="BAND", help="to be matched, name or number (default: all)")
     add("--reference_bands", nargs="+", default=[], metavar="BAND", help="the same of the reference")
     add("--window", type=int, default=0, metavar="PX", help="side of a window, a multiple of 32 (default: 256)")

@@ -18,7 +18,7 @@ from domains.remote_sensing.coregister.rasters import SceneRaster, View, WindowR
 from domains.remote_sensing.coregister.voters import Voter
 from domains.remote_sensing.predict.inputs import Grid
 from domains.remote_sensing.raster import Window, apply
-from domains.remote_sensing.registration.fit import Fit, Model, NoConsensus, fit_transform
+from domains.remote_sensing.registration.fit import Fit, Model, NoConsensusError, fit_transform
 from domains.remote_sensing.registration.grey import composite
 
 LEAST_KNOWN = 0.5  # share of a window that both rasters must show
@@ -56,9 +56,9 @@ class Votes:
     """Matches of a level: points of the moving raster as it is shown there, and of the reference. window_N: in which
     window. places: the windows."""
 
-    moving_N2: np.ndarray
-    fixed_N2: np.ndarray
-    window_N: np.ndarray
+    moving_N2: np.ndarray  # noqa: N815
+    fixed_N2: np.ndarray  # noqa: N815
+    window_N: np.ndarray  # noqa: N815
     places: tuple[Window, ...]
 
 
@@ -82,7 +82,7 @@ class Alignment:
 
 
 def align(moving: SceneRaster, fixed: SceneRaster, voter: Voter, settings: Settings, tell: Tell = print) -> Alignment:
-    """Estimate the correction. Raises NoConsensus, and never returns the identity for want of anything better."""
+    """Estimate the correction. Raises NoConsensusError, and never returns the identity for want of anything better."""
     what = f"{moving.path.name} and {fixed.path.name}"
     reference = fixed.grid
     ground = Ground.of(reference)
@@ -99,7 +99,7 @@ def align(moving: SceneRaster, fixed: SceneRaster, voter: Voter, settings: Setti
         votes = collect(moving, fixed, grid, correction_33, voter, level, area)
         try:
             fit = _fitted(votes, level, what)
-        except NoConsensus:
+        except NoConsensusError:
             if last:
                 raise
             tell(f"level {factor:g}: no agreement among {len(votes.moving_N2)} matches; going on with finer pixels")
@@ -115,7 +115,7 @@ def align(moving: SceneRaster, fixed: SceneRaster, voter: Voter, settings: Setti
     probe = probe_error(moving, fixed, grid, correction_33, voter, settings, area, what)
     scale = mean_pixel(grid) / mean_pixel(reference)
     if probe > max(settings.threshold, 1.0):
-        raise NoConsensus(
+        raise NoConsensusError(
             f"{what}: the matches do not follow the content: a displacement that was put in was missed by {probe:.1f} "
             "px, so what they agree on says nothing; use another matcher (--checkpoint), or other bands"
         )
@@ -173,7 +173,7 @@ def spread(grid: Grid, area: tuple[float, float, float, float], settings: Settin
     side = settings.window
     starts = []
     for length, (low, high) in zip(grid.shape, ((area[1], area[3]), (area[0], area[2]))):
-        begin, end = int(low * length), max(int(math.ceil(high * length)), int(low * length) + 1)
+        begin, end = int(low * length), max(math.ceil(high * length), int(low * length) + 1)
         room = end - begin - side
         if room <= 0:
             starts.append([begin + room // 2])
@@ -193,7 +193,9 @@ def footprint(moving: Grid, fixed: Grid) -> tuple[float, float, float, float]:
     from rasterio.warp import transform as reproject
 
     edge = np.linspace(0, 1, 21)
-    ring = np.concatenate([np.stack(p, 1) for p in ((edge, 0 * edge), (edge, 0 * edge + 1), (0 * edge, edge), (0 * edge + 1, edge))])
+    ring = np.concatenate(
+        [np.stack(p, 1) for p in ((edge, 0 * edge), (edge, 0 * edge + 1), (0 * edge, edge), (0 * edge + 1, edge))]
+    )
     places = [apply(moving.transform, x * moving.shape[1], y * moving.shape[0]) for x, y in ring]
     x, y = zip(*places)
     if moving.crs != fixed.crs:
@@ -221,7 +223,7 @@ def probe_error(
     votes = collect(moving, fixed, grid, displaced_33, voter, level, area)
     try:
         fit = _fitted(votes, level, what)
-    except NoConsensus:
+    except NoConsensusError:
         return math.inf
     return float(np.linalg.norm((PROBE @ fit.matrix_33)[:2, 2]))
 

@@ -39,7 +39,7 @@ def coregister(
     quick-look; returns the report.
 
     interpolation: of the output; "auto": bilinear, nearest neighbour for a raster with a palette.
-    Raises NoConsensus, and writes nothing, when the rasters do not tell how they lie to each other.
+    Raises NoConsensusError, and writes nothing, when the rasters do not tell how they lie to each other.
     """
     began, path, settings = time.time(), Path(out), settings or Settings()
     if path.suffix.lower() not in (".tif", ".tiff"):
@@ -53,12 +53,16 @@ def coregister(
     report = facts(source, fixed, found, voter, settings)
     report |= {"interpolation": chosen, "covered": covered, "output": path.name, "seconds": time.time() - began}
     write_atomic(path.with_suffix(REPORT), json.dumps(report, indent=1))
-    title = f"moved by {report['shift_px'][0]:.2f} columns, {report['shift_px'][1]:.2f} rows ({report['shift_m']:.1f} m)"
+    title = (
+        f"moved by {report['shift_px'][0]:.2f} columns, {report['shift_px'][1]:.2f} rows ({report['shift_m']:.1f} m)"
+    )
     write_atomic(path.with_suffix(QUICK_LOOK), quick_look(source, fixed, found, title))
     return report
 
 
-def facts(moving: SceneRaster, fixed: SceneRaster, found: Alignment, voter: Voter, settings: Settings) -> dict[str, Any]:
+def facts(
+    moving: SceneRaster, fixed: SceneRaster, found: Alignment, voter: Voter, settings: Settings
+) -> dict[str, Any]:
     """What the report says; lengths in pixels of the reference, and in metres."""
     fill = fill_of(moving)
     noted = [] if moving.header.nodata is not None else [

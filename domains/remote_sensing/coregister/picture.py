@@ -34,7 +34,9 @@ def quick_look(moving: SceneRaster, fixed: SceneRaster, found: Alignment, before
         axes[name].imshow(checkerboard(pictures["reference"], pictures[name]), cmap="gray", vmin=0, vmax=1)
         axes[name].set_title(f"{name}: squares of the reference and of the moving raster")
     side = window.width
-    both = np.concatenate([pictures["reference"], np.ones((window.height, side // 16)), pictures["shown to the matcher"]], 1)
+    both = np.concatenate(
+        [pictures["reference"], np.ones((window.height, side // 16)), pictures["shown to the matcher"]], 1
+    )
     axes["lines"].imshow(both, cmap="gray", vmin=0, vmax=1)
     here = np.flatnonzero(found.votes.window_N == number)
     here = here[np.linspace(0, len(here) - 1, min(LINES, len(here))).astype(int)]

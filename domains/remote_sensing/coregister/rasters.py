@@ -84,8 +84,8 @@ class WindowReader:
         self._warped, self._bands, self.shape = warped, bands, shape
 
     def stored(self, window: Window, bands: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
-        """(C, H, W) numbers as they are stored, and (C, H, W) bool where they were recorded. The window may reach beyond
-        the grid: nothing was recorded there."""
+        """(C, H, W) numbers as they are stored, and (C, H, W) bool where they were recorded. The window may reach
+        beyond the grid: nothing was recorded there."""
         chosen = list(bands or self._bands)
         rows = max(window.top, 0), min(window.top + window.height, self.shape[0])
         columns = max(window.left, 0), min(window.left + window.width, self.shape[1])

@@ -17,8 +17,8 @@ from domains.remote_sensing.registration.matcher import LoFTRMatcher
 
 MODEL_TYPE = "efficientloftr"
 FIXED: dict[str, Any] = {  # what this code takes for granted about the network
-    "stage_stride": [2, 1, 2, 2], "fine_kernel_size": 8, "q_aggregation_kernel_size": 4, "kv_aggregation_kernel_size": 4,
-    "coarse_matching_skip_softmax": False,
+    "stage_stride": [2, 1, 2, 2], "fine_kernel_size": 8, "q_aggregation_kernel_size": 4,
+    "kv_aggregation_kernel_size": 4, "coarse_matching_skip_softmax": False,
 }  # fmt: skip
 
 

@@ -24,10 +24,10 @@ class Matches:
     """Points (x, y) in pixels that show the same ground. pair_M: which pair; first_M2, second_M2: float32 points;
     score_M: coarse probability in [0, 1]."""
 
-    pair_M: Tensor
-    first_M2: Tensor
-    second_M2: Tensor
-    score_M: Tensor
+    pair_M: Tensor  # noqa: N815
+    first_M2: Tensor  # noqa: N815
+    second_M2: Tensor  # noqa: N815
+    score_M: Tensor  # noqa: N815
 
     def of(self, pair: int) -> Matches:
         """Those of one pair."""

@@ -20,7 +20,7 @@ from core.training.precision import Compute
 from core.types import Batch
 from domains.remote_sensing.processors.raster import RasterProcessor
 from domains.remote_sensing.registration.decode import match
-from domains.remote_sensing.registration.fit import Model, NoConsensus, fit_transform
+from domains.remote_sensing.registration.fit import Model, NoConsensusError, fit_transform
 from domains.remote_sensing.registration.pairs import PairMaker, Pairs
 from domains.remote_sensing.registration.phase import phase_shift
 from domains.remote_sensing.registration.term import matcher_of
@@ -126,7 +126,7 @@ class RegistrationError(Figure):
             try:
                 fit = fit_transform(source, target, model=self.model, threshold=self.threshold, reach=self.make.size)
                 errors["matcher"].append(corner_error(fit.matrix_33, truth_33, shape))
-            except NoConsensus:
+            except NoConsensusError:
                 errors["matcher"].append(math.inf)
             errors["identity"].append(corner_error(np.eye(3), truth_33, shape))
             errors["phase_correlation"].append(corner_error(_shifted(pairs, row), truth_33, shape))

@@ -51,7 +51,7 @@ class Fit:
     the points. log10_chance: log10 of how many such consensuses chance would give (a contrario); lower is surer."""
 
     matrix_33: np.ndarray
-    inliers_N: np.ndarray
+    inliers_N: np.ndarray  # noqa: N815
     rms: float
     log10_chance: float
 
@@ -60,7 +60,7 @@ class Fit:
         return float(self.inliers_N.mean())
 
 
-class NoConsensus(DataError):
+class NoConsensusError(DataError):
     """The matches agree on no transform."""
 
 
@@ -79,7 +79,7 @@ def fit_transform(
 
     threshold: largest residual of an inlier, in the unit of the points. reach: how far from each other, in that unit,
     two matched points of unrelated pictures may lie (the window that was searched); seed: of the trials.
-    Raises NoConsensus when no transform has more support than chance gives, and never returns one by default.
+    Raises NoConsensusError when no transform has more support than chance gives, and never returns one by default.
     """
     if model not in NEEDED:
         raise ConfigError(f"model: is '{model}'; valid: {', '.join(NEEDED)}")
@@ -88,7 +88,7 @@ def fit_transform(
     source, target = (np.asarray(p, np.float64).reshape(-1, 2) for p in (source_N2, target_N2))
     needed = NEEDED[model]
     if len(source) <= needed:
-        raise NoConsensus(f"{what}: {len(source)} matches were found, a {model} needs more than {needed}; {HELP}")
+        raise NoConsensusError(f"{what}: {len(source)} matches were found, a {model} needs more than {needed}; {HELP}")
     ransac, classes = _library()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # trials that fit nothing are the rule
@@ -97,13 +97,13 @@ def fit_transform(
             rng=np.random.default_rng(seed), stop_probability=0.9999,
         )  # fmt: skip
     if found is None or not found or inliers is None or inliers.sum() <= needed:
-        raise NoConsensus(f"{what}: no {model} fits more than {needed} of {len(source)} matches; {HELP}")
+        raise NoConsensusError(f"{what}: no {model} fits more than {needed} of {len(source)} matches; {HELP}")
     matrix = np.asarray(found.params, np.float64)
     residual = np.asarray(found.residuals(source, target), np.float64)
     inliers = np.asarray(residual <= threshold)
     chance = log10_false_alarms(int(inliers.sum()), len(source), needed, threshold, reach)
     if chance > CERTAIN or not np.isfinite(matrix).all() or np.linalg.det(matrix) <= 0:
-        raise NoConsensus(
+        raise NoConsensusError(
             f"{what}: the best {model} fits {int(inliers.sum())} of {len(source)} matches within {threshold:g}, which "
             f"chance gives too (log10 of false alarms {chance:.1f}, needed below {CERTAIN:g}); {HELP}"
         )

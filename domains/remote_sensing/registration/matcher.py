@@ -1,7 +1,7 @@
 """EfficientLoFTR (Wang et al. 2024) of transformers as an encoder that also matches pairs; MatchAnything's network.
 
-Shape legend: V = pictures, B = pairs, C = bands, H, W = rows and columns, N = coarse cells, D = coarse width, M = coarse
-matches, K = 64 places of a fine window, F = fine width. Coordinates as in `truth`.
+Shape legend: V = pictures, B = pairs, C = bands, H, W = rows and columns, N = coarse cells, D = coarse width,
+M = coarse matches, K = 64 places of a fine window, F = fine width. Coordinates as in `truth`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ Second = Literal["centred", "released"]
 
 @dataclass(frozen=True, slots=True)
 class PairFeatures:
-    """coarse_B2ND: coarse features after attention, divided by sqrt(D). fine_2: (B, F, H, W) fine maps of both pictures.
+    """coarse_B2ND: coarse features after attention, divided by sqrt(D). fine_2: (B, F, H, W) fine maps of both.
     size: rows and columns of cells."""
 
-    coarse_B2ND: Tensor
+    coarse_B2ND: Tensor  # noqa: N815
     fine_2: tuple[Tensor, Tensor]
     size: tuple[int, int]
 

@@ -16,17 +16,17 @@ from core.types import ModalityInput
 from domains.remote_sensing.registration.appearance import check_kinds, pseudo_modality
 from domains.remote_sensing.registration.grey import composite, stretch
 from domains.remote_sensing.registration.matcher import SIDE_STEP
-from domains.remote_sensing.registration.warps import Warps, WarpRange
+from domains.remote_sensing.registration.warps import WarpRange, Warps
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
     """Grey pictures (B, 1, S, S) in [0, 1], what is valid in them (B, S, S), and the warp from first to second."""
 
-    first_B1HW: Tensor
-    second_B1HW: Tensor
-    first_BHW: Tensor
-    second_BHW: Tensor
+    first_B1HW: Tensor  # noqa: N815
+    second_B1HW: Tensor  # noqa: N815
+    first_BHW: Tensor  # noqa: N815
+    second_BHW: Tensor  # noqa: N815
     warps: Warps
 
 

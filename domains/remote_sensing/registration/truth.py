@@ -26,10 +26,10 @@ class CoarseTruth:
     weight_BN: overlap of the two cells, prod(1 - 2 |offset|) in cells: 1 when they coincide, 0 half a cell apart.
     first_BN, second_BN: cells that show something."""
 
-    partner_BN: Tensor
-    weight_BN: Tensor
-    first_BN: Tensor
-    second_BN: Tensor
+    partner_BN: Tensor  # noqa: N815
+    weight_BN: Tensor  # noqa: N815
+    first_BN: Tensor  # noqa: N815
+    second_BN: Tensor  # noqa: N815
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class FineTruth:
     """partner_MK: place in the second window of each place of the first, -1 for none. offset_MK2: what remains to the
     true place, (x, y) in pixels, within half a pixel."""
 
-    partner_MK: Tensor
-    offset_MK2: Tensor
+    partner_MK: Tensor  # noqa: N815
+    offset_MK2: Tensor  # noqa: N815
 
 
 def cells(valid_BHW: Tensor) -> Tensor:
@@ -67,13 +67,10 @@ def fine_truth(
     warps: Warps, first_BHW: Tensor, second_BHW: Tensor, pair_M: Tensor, cell_M: Tensor, partner_M: Tensor
 ) -> FineTruth:
     """Matches between the fine windows of matched cells. pair_M: which of the B pairs; cell_M, partner_M: its cells."""
-    rows, columns = first_BHW.shape[-2:]
-    wide = columns // CELL
+    wide = first_BHW.shape[-1] // CELL
     inner_K2 = grid((CELL, CELL), first_BHW.device)[0]
     own_MK2 = _corner(cell_M, wide)[:, None] + inner_K2 - MIDDLE
-    chosen = Warps(
-        warps.matrix_V33[pair_M], None if warps.knots_V2GG is None else warps.knots_V2GG[pair_M], warps.side
-    )
+    chosen = Warps(warps.matrix_V33[pair_M], None if warps.knots_V2GG is None else warps.knots_V2GG[pair_M], warps.side)
     there_MK2 = chosen.forward(own_MK2)
     in_window_MK2 = there_MK2 - _corner(partner_M, wide)[:, None] + MIDDLE
     nearest_MK2 = in_window_MK2.round()

@@ -46,8 +46,8 @@ class Warps:
     matrix_V33: homographies, float32. knots_V2GG: displacement in pixels at knots, or None.
     """
 
-    matrix_V33: Tensor
-    knots_V2GG: Tensor | None
+    matrix_V33: Tensor  # noqa: N815
+    knots_V2GG: Tensor | None  # noqa: N815
     side: int
 
     @classmethod

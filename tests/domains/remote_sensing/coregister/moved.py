@@ -36,8 +36,8 @@ def moving(
     folder: Path, texture: np.ndarray, claimed_shift: tuple[float, float], *, margin: int = 40, pixel: float = 10.0,
     name: str = "moving.tif", shape: tuple[int, int] | None = None,
 ) -> Path:  # fmt: skip
-    """The same ground with inverted contrast as uint16, claimed to lie `claimed_shift` metres (east, north) from where it
-    is: the correction that a registration has to find is the opposite."""
+    """The same ground with inverted contrast as uint16, claimed to lie `claimed_shift` metres (east, north) from where
+    it is: the correction that a registration has to find is the opposite."""
     inner = texture.shape[0] - 2 * margin
     ratio = pixel / 10
     shape = shape or (int(inner / ratio), int(inner / ratio))

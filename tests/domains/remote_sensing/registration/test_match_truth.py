@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from domains.remote_sensing.registration.truth import CELL, cells, coarse_truth, fine_truth
-from domains.remote_sensing.registration.warps import Warps, WarpRange
+from domains.remote_sensing.registration.warps import WarpRange, Warps
 
 SIDE, WIDE = 64, 8
 ALL = torch.ones(1, SIDE, SIDE, dtype=torch.bool)

@@ -60,7 +60,7 @@ def test_the_report_lists_every_key_that_does_not_fit(tmp_path):
     assert report.missing == ("refinement_layer.out_conv.weight",)
     assert report.misshapen == ("refinement_layer.out_conv_layers.0.out_conv1.weight",)
     assert "1 missing: refinement_layer.out_conv.weight" in str(report)
-    with pytest.raises(CheckpointError, match="1 unexpected: extra.weight"):
+    with pytest.raises(CheckpointError, match=r"1 unexpected: extra\.weight"):
         load_matcher(tmp_path)
 
 

@@ -8,7 +8,7 @@ from scipy.stats import binom
 
 from core.errors import ConfigError
 from core.evaluation.registration import corner_error, transformed
-from domains.remote_sensing.registration.fit import NoConsensus, fit_transform, log10_false_alarms
+from domains.remote_sensing.registration.fit import NoConsensusError, fit_transform, log10_false_alarms
 
 TRUTH = {
     "shift": np.array([[1, 0, 12.5], [0, 1, -7.25], [0, 0, 1]]),
@@ -49,20 +49,20 @@ def test_exact_matches_are_fitted_exactly():
 @pytest.mark.parametrize("seed", range(4))
 def test_unrelated_pictures_give_an_error_and_no_identity(model, seed):
     source, target, _ = matches("shift", 1.0, seed=seed)
-    with pytest.raises(NoConsensus, match=r"chance gives too|no .* fits"):
+    with pytest.raises(NoConsensusError, match=r"chance gives too|no .* fits"):
         fit_transform(source, target, model=model, threshold=2.0, reach=256, what="a.tif and b.tif")
 
 
 def test_too_few_matches_are_counted():
-    with pytest.raises(NoConsensus, match=r"a and b: 3 matches were found, a affine needs more than 3"):
+    with pytest.raises(NoConsensusError, match=r"a and b: 3 matches were found, a affine needs more than 3"):
         fit_transform(np.zeros((3, 2)), np.zeros((3, 2)), what="a and b")
-    with pytest.raises(NoConsensus, match="0 matches"):
+    with pytest.raises(NoConsensusError, match="0 matches"):
         fit_transform(np.zeros((0, 2)), np.zeros((0, 2)), model="shift")
 
 
 def test_a_mirror_image_is_no_correction():
     source = np.random.default_rng(0).uniform(0, 200, (60, 2))
-    with pytest.raises(NoConsensus):
+    with pytest.raises(NoConsensusError):
         fit_transform(source, source * [-1, 1] + [200, 0], reach=200)
 
 

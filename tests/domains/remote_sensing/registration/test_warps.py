@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.errors import ConfigError
-from domains.remote_sensing.registration.warps import Warps, WarpRange, grid
+from domains.remote_sensing.registration.warps import WarpRange, Warps, grid
 
 STRONG = WarpRange(shift=12, rotation=25, scale=0.2, shear=0.1, perspective=0.2, elastic=8)
 
