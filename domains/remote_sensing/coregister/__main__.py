@@ -50,7 +50,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--moving_bands", nargs="+", default=[], metavar="BAND", help="to be matched, name or number (default: all)")
     add("--reference_bands", nargs="+", default=[], metavar="BAND", help="the same of the reference")
-    add("--window", type=int, default=0, metavar="PX", help="side of a window, a multiple of 32 (default: 256)")
+    add(
+        "--window",
+        type=int,
+        default=0,
+        metavar="PX",
+        help="side of a window, a multiple of 32 (default: what the matcher is for, else 256)",
+    )
     add("--windows", type=int, default=36, metavar="N", help="windows looked at in each level (default: 36)")
     add("--levels", type=float, nargs="+", default=[4.0, 1.0], metavar="FACTOR", help="coarse to fine (default: 4 1)")
     add("--threshold", type=float, default=2.0, metavar="PX", help="residual of a match that agrees (default: 2)")

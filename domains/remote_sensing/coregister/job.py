@@ -14,11 +14,12 @@ import numpy as np
 
 from core.errors import ConfigError
 from core.files import write_atomic
-from domains.remote_sensing.coregister.estimate import Alignment, Settings, Tell, align
+from domains.remote_sensing.coregister.estimate import Alignment, Tell, align
 from domains.remote_sensing.coregister.output import fill_of, write_corrected
 from domains.remote_sensing.coregister.picture import quick_look
 from domains.remote_sensing.coregister.rasters import Interpolation, SceneRaster
 from domains.remote_sensing.coregister.voters import Voter
+from domains.remote_sensing.coregister.windows import Settings
 
 REPORT, QUICK_LOOK = ".json", ".png"  # beside the output, in place of its suffix
 

@@ -6,9 +6,10 @@ import io
 
 import numpy as np
 
-from domains.remote_sensing.coregister.estimate import Alignment, grey
+from domains.remote_sensing.coregister.estimate import Alignment
 from domains.remote_sensing.coregister.geo import sampled_at
 from domains.remote_sensing.coregister.rasters import SceneRaster, View
+from domains.remote_sensing.coregister.windows import grey
 from domains.remote_sensing.raster import Window
 
 SQUARES = 8  # of the checkerboard along an axis

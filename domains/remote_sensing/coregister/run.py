@@ -7,23 +7,26 @@ from typing import Any
 
 from core.config.schema import TrainerSettings
 from core.training.precision import resolve
-from domains.remote_sensing.coregister.estimate import Settings
 from domains.remote_sensing.coregister.job import QUICK_LOOK, REPORT, coregister
 from domains.remote_sensing.coregister.voters import MatcherVoter, PhaseVoter, Voter
+from domains.remote_sensing.coregister.windows import Settings
 from domains.remote_sensing.registration.checkpoint import load_matcher
+
+WINDOW = 256  # side for phase correlation, pixels
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Register the rasters and say what came out."""
-    settings = Settings(
-        model=arguments.model, window=arguments.window or 256, windows=arguments.windows,
-        levels=tuple(sorted(arguments.levels, reverse=True)), threshold=arguments.threshold, seed=arguments.seed,
-    )  # fmt: skip
     compute = resolve(TrainerSettings(accelerator=arguments.accelerator, threads=max(0, arguments.threads)))
     voter: Voter = PhaseVoter()
+    side = WINDOW
     if arguments.checkpoint is not None:
         matcher = load_matcher(arguments.checkpoint).to(compute.device)
-        voter = MatcherVoter(matcher, coarse=arguments.coarse)
+        voter, side = MatcherVoter(matcher, coarse=arguments.coarse), matcher.side
+    settings = Settings(
+        model=arguments.model, window=arguments.window or side, windows=arguments.windows,
+        levels=tuple(sorted(arguments.levels, reverse=True)), threshold=arguments.threshold, seed=arguments.seed,
+    )  # fmt: skip
     report = coregister(
         arguments.moving, arguments.to, arguments.out, voter, moving_bands=arguments.moving_bands,
         reference_bands=arguments.reference_bands, settings=settings, interpolation=arguments.interpolation,

@@ -16,6 +16,7 @@ from core.hub import SavedModel, locate, read_weights
 from domains.remote_sensing.registration.matcher import LoFTRMatcher
 
 MODEL_TYPE = "efficientloftr"
+PUBLISHED_SIDE = 512  # the published networks were trained on 832 pixels; a CPU holds the matrix of this
 FIXED: dict[str, Any] = {  # what this code takes for granted about the network
     "stage_stride": [2, 1, 2, 2], "fine_kernel_size": 8, "q_aggregation_kernel_size": 4,
     "kv_aggregation_kernel_size": 4, "coarse_matching_skip_softmax": False,
@@ -76,7 +77,7 @@ def load_published(folder: Path) -> tuple[LoFTRMatcher, KeyReport]:
         widths=config.get("out_features", (64, 64, 128, 256)), blocks=config.get("stage_num_blocks", (1, 2, 4, 14)),
         depth=config.get("num_attention_layers", 4), heads=config.get("num_attention_heads", 8),
         temperature=config.get("coarse_matching_temperature", 0.1),
-        slice_dim=config.get("fine_matching_slice_dim", 8), second_stage="released",
+        slice_dim=config.get("fine_matching_slice_dim", 8), second_stage="released", side=PUBLISHED_SIDE,
     )  # fmt: skip
     given, own = read_weights(folder / "model.safetensors"), matcher.net.state_dict()
     fitting = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}

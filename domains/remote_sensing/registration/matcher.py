@@ -48,7 +48,8 @@ class LoFTRMatcher(Encoder):
     in each. depth: layers of self- and cross-attention. heads: of attention. temperature: of coarse similarities.
     slice_dim: fine channels kept for the second stage of refinement. second_stage: where it looks, "centred" on the
     place that the first stage found; "released" one place up and left, as the published weights were trained
-    (transformers and the original code agree on it). The default is small enough for a CPU; the published network is
+    (transformers and the original code agree on it). side: of the pictures it is trained on, which tools cut scenes
+    into. The default is small enough for a CPU; the published network is
     widths [64, 64, 128, 256], blocks [1, 2, 4, 14], depth 4, heads 8, second_stage released.
     Raises ConfigError for numbers that do not go together, and for pictures of other sides.
     """
@@ -63,6 +64,7 @@ class LoFTRMatcher(Encoder):
         temperature: float = 0.1,
         slice_dim: int = 8,
         second_stage: Second = "centred",
+        side: int = 128,
     ) -> None:
         super().__init__()
         widths, blocks = tuple(widths), tuple(blocks)
@@ -74,7 +76,9 @@ class LoFTRMatcher(Encoder):
             raise ConfigError(f"LoFTRMatcher: slice_dim is {slice_dim}; give 1 to {widths[1] - 1} (widths[1] - 1)")
         if second_stage not in ("centred", "released"):
             raise ConfigError(f"LoFTRMatcher: second_stage is '{second_stage}'; valid: centred, released")
-        self.temperature, self.slice_dim, self.second_stage = temperature, slice_dim, second_stage
+        if side < SIDE_STEP or side % SIDE_STEP:
+            raise ConfigError(f"LoFTRMatcher: side is {side}; give a multiple of {SIDE_STEP}")
+        self.temperature, self.slice_dim, self.second_stage, self.side = temperature, slice_dim, second_stage, side
         self.width = widths[-1]
         self.pyramid_channels = widths[1:]
         self.net = _network(widths, blocks, depth, heads, slice_dim, temperature)

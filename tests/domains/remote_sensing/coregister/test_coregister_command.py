@@ -13,10 +13,11 @@ from rs_files import write_tif
 
 from core.errors import DataError
 from domains.remote_sensing.coregister.__main__ import main
-from domains.remote_sensing.coregister.estimate import Settings, align
+from domains.remote_sensing.coregister.estimate import align
 from domains.remote_sensing.coregister.geo import Ground, in_crs
 from domains.remote_sensing.coregister.rasters import SceneRaster
 from domains.remote_sensing.coregister.voters import PhaseVoter
+from domains.remote_sensing.coregister.windows import Settings
 from domains.remote_sensing.predict.inputs import Grid
 from domains.remote_sensing.registration.fit import NoConsensusError
 
