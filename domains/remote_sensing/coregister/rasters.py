@@ -37,8 +37,11 @@ class View:
 class SceneRaster:
     """A georeferenced file. bands: 1-based indices of those to be matched."""
 
-    def __init__(self, path: Path, header: Header, bands: tuple[int, ...], dtype: str, colours: Any) -> None:
-        self.path, self.header, self.bands, self.dtype, self.colours = path, header, bands, dtype, colours
+    def __init__(
+        self, path: Path, header: Header, bands: tuple[int, ...], *, dtype: str, colours: Any, has_alpha: bool
+    ) -> None:
+        self.path, self.header, self.bands = path, header, bands
+        self.dtype, self.colours, self.has_alpha = dtype, colours, has_alpha
 
     @classmethod
     def of(cls, path: Path | str, wanted: Sequence[str] = ()) -> SceneRaster:
@@ -49,12 +52,12 @@ class SceneRaster:
             header = read_header(file)
             check_position(header)
             dtype = str(np.result_type(*(np.dtype(file.dtypes[i - 1]) for i in header.bands)))
-            colours = _colours(file)
+            colours, has_alpha = _colours(file), file.count > len(header.bands)
             if np.dtype(dtype).kind == "c":
                 raise DataError(f"its values are complex ({dtype}); give amplitude or power")
         if not header.crs:
             raise DataError(f"{path}: states no CRS; assign the right one, for instance gdal_edit.py -a_srs EPSG:32633")
-        return cls(path, header, _chosen(path, header, wanted), dtype, colours)
+        return cls(path, header, _chosen(path, header, wanted), dtype=dtype, colours=colours, has_alpha=has_alpha)
 
     @property
     def grid(self) -> Grid:
@@ -68,20 +71,27 @@ class SceneRaster:
         from rasterio.transform import Affine
         from rasterio.vrt import WarpedVRT
 
-        missing = self.header.nodata
-        alpha = {} if missing is not None or self.header.masked else {"add_alpha": True}
-        with environment(), reading(self.path), opened(self.path) as file, WarpedVRT(
-            file, crs=CRS.from_user_input(view.crs), transform=Affine(*view.transform), width=view.shape[1],
-            height=view.shape[0], resampling=Resampling[view.interpolation], warp_mem_limit=WARP_MEMORY, **alpha,
-        ) as warped:  # fmt: skip
-            yield WindowReader(warped, self.header.bands, view.shape)
+        # a mask of the file, and what lies beyond it, travel as an alpha band where no number stands for them
+        alpha = {"add_alpha": True} if self.header.nodata is None and not self.has_alpha else {}
+        with contextlib.ExitStack() as stack:
+            with reading(self.path):  # faults of what happens while it is open are not the file's
+                stack.enter_context(environment())
+                file = stack.enter_context(opened(self.path))
+                warped = stack.enter_context(
+                    WarpedVRT(
+                        file, crs=CRS.from_user_input(view.crs), transform=Affine(*view.transform),
+                        width=view.shape[1], height=view.shape[0], resampling=Resampling[view.interpolation],
+                        warp_mem_limit=WARP_MEMORY, **alpha,
+                    )
+                )  # fmt: skip
+            yield WindowReader(self.path, warped, self.header.bands, view.shape)
 
 
 class WindowReader:
     """Reads windows of one view."""
 
-    def __init__(self, warped: Any, bands: tuple[int, ...], shape: tuple[int, int]) -> None:
-        self._warped, self._bands, self.shape = warped, bands, shape
+    def __init__(self, path: Path, warped: Any, bands: tuple[int, ...], shape: tuple[int, int]) -> None:
+        self._path, self._warped, self._bands, self.shape = path, warped, bands, shape
 
     def stored(self, window: Window, bands: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
         """(C, H, W) numbers as they are stored, and (C, H, W) bool where they were recorded. The window may reach
@@ -99,8 +109,9 @@ class WindowReader:
             slice(rows[0] - window.top, rows[1] - window.top),
             slice(columns[0] - window.left, columns[1] - window.left),
         )
-        out_CHW[there] = self._warped.read(chosen, window=(rows, columns))
-        known_CHW[there] = self._warped.read_masks(chosen, window=(rows, columns)) > 0
+        with reading(self._path):
+            out_CHW[there] = self._warped.read(chosen, window=(rows, columns))
+            known_CHW[there] = self._warped.read_masks(chosen, window=(rows, columns)) > 0
         if dtype.kind == "f":
             known_CHW &= np.isfinite(out_CHW)
         return out_CHW, known_CHW
