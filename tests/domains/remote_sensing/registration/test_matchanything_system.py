@@ -82,3 +82,51 @@ def test_the_face_is_light_and_whole(tmp_path):
     assert LoFTRMatcher.__name__ == "LoFTRMatcher"
     with pytest.raises(CheckpointError):
         load_matcher(tmp_path)
+
+
+PICTURES = """
+model:
+  class_path: core.models.DualEncoder
+  init_args:
+    dim: 8
+    encoders:
+      matcher:
+        class_path: domains.remote_sensing.registration.LoFTRMatcher
+        init_args: {widths: [4, 8, 8, 16], blocks: [1, 1, 1, 1], depth: 1, heads: 2, slice_dim: 2, side: 64}
+    modalities: {rgb: matcher}
+objectives:
+  - class_path: domains.remote_sensing.registration.MatchPairs
+    init_args: {first: rgb, second: rgb, size: 64, kinds: [tone, radar]}
+data:
+  layout: folder_geotiff
+  batch_size: 2
+  prepare_workers: 0
+  processors:
+    rgb:
+      class_path: domains.remote_sensing.processors.OpticalProcessor
+      init_args: {sensor: rgb, normalise: none, size: [96, 96]}
+trainer: {max_steps: 1, threads: 1, precision: "32"}
+evaluation:
+  {retrieval: false, probe: null, figures: [{class_path: domains.remote_sensing.registration.RegistrationError,
+   init_args: {first: rgb, second: rgb, size: 64}}]}
+"""
+
+
+def test_any_folder_of_pictures_gives_pairs_of_one_sensor_and_a_pseudo_modality(tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    (tmp_path / "pictures").mkdir()
+    rows = ["file,split"]
+    for i, split in enumerate(["train", "train", "val", "test"]):
+        Image.fromarray(rng.integers(0, 255, (100, 96, 3), np.uint8)).save(tmp_path / "pictures" / f"{i}.png")
+        rows.append(f"{i}.png,{split}")
+    (tmp_path / "pictures" / "data.csv").write_text("\n".join(rows))
+    (tmp_path / "own.yaml").write_text(PICTURES)
+    argv = ["--config", tmp_path / "own.yaml", "--data.root", tmp_path / "pictures", "--run_dir", tmp_path / "run"]
+    assert cli.main("remote_sensing", "pretrain", [str(word) for word in argv]) == 0
+    found = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert found["test/registration/identity/pairs"] == 1
+    assert "test/registration/identity/median_m" not in found  # pictures have no metres
+    assert found["data_simulated"] == 0

@@ -78,7 +78,7 @@ def features(shift, size=(6, 6), fine_offset=(0, 0)):
     names = torch.arange(n).view(size)
     moved = names.roll(shift, (0, 1))
     coarse = torch.stack([torch.eye(n)[names.flatten()], torch.eye(n)[moved.flatten()]])[None] * 3
-    fine = torch.randn(1, 8, rows * 8, columns * 8, generator=generator) * 8
+    fine = torch.randn(1, 32, rows * 8, columns * 8, generator=generator) * 4  # unlike each other, yet not certain
     other = fine.roll((shift[0] * 8 + fine_offset[0], shift[1] * 8 + fine_offset[1]), (2, 3))
     return PairFeatures(coarse, (fine, other), size)
 
