@@ -45,7 +45,8 @@ MIN_PAIRS = 5  # of the alignment figures, which hold a fifth of the pairs out
 
 @dataclass(slots=True)
 class Measured:
-    """Figures of one model on one split. numbers: flat name -> value, for summary.json. notes: what was left out."""
+    """Figures of one model on one split. numbers: flat name -> value, for summary.json. figures: those
+    of them that the system itself is judged by. notes: what was left out."""
 
     features: Features
     image: str = ""
@@ -56,6 +57,7 @@ class Measured:
     variance: dict[str, PromptVariance] = field(default_factory=dict)
     probes: dict[str, dict[float, ProbeScores]] = field(default_factory=dict)
     numbers: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 

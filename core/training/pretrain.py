@@ -26,6 +26,7 @@ from core.models.dual_encoder import DualEncoder
 from core.training import checkpoint, setup
 from core.training.callbacks import Checkpoints, Metrics, Progress, Throughput, Validate
 from core.training.cli import Request
+from core.training.figures import build_figures, measured_figures
 from core.training.measure import check_headline, measure, validation
 from core.training.module import TrainingModule
 from core.training.precision import Compute, resolve
@@ -45,6 +46,7 @@ def run(request: Request) -> None:
     nodes = {modality: config.data.processors[modality] for modality in processors}
     setup.check_parts(model, objective, processors)
     check_headline(model, processors, config.evaluation)
+    figures = build_figures(config.evaluation.figures, model)
     folder = RunFolder.of(request, config.run_dir)
     resume = resume_point(request, folder)
     compute = resolve(config.trainer, threads=None if resume is None else resume.facts.get("threads"))
@@ -75,7 +77,11 @@ def run(request: Request) -> None:
     )  # fmt: skip
     throughput = fit(
         module, folder, compute, config, facts, what=request.system or "pretrain",
-        measure_val=lambda: validation(model, data, config.evaluation, compute), watch="mean_recall", resume=resume,
+        measure_val=lambda: (
+            validation(model, data, config.evaluation, compute)
+            | measured_figures(figures, model, data, split="val", compute=compute, seed=config.seed)
+        ),
+        watch=config.evaluation.watch, resume=resume,
     )  # fmt: skip
     if is_follower():
         return
@@ -86,6 +92,9 @@ def run(request: Request) -> None:
         model, data, config.evaluation, compute, split="test", seed=config.seed, scale=scale, tell=say,
         untrained=(lambda: _fresh(config, compute)) if config.evaluation.untrained_baseline else None,
     )  # fmt: skip
+    own = measured_figures(figures, model, data, split="test", compute=compute, seed=config.seed)
+    measured.figures |= own
+    measured.numbers |= {f"test/{name}": value for name, value in own.items()}
     layout = data.layouts["test"]
     summary: dict[str, Any] = {
         **measured.numbers,

@@ -125,6 +125,8 @@ def pretrain_report(
             for fraction, p in scores.items()
         ]  # fmt: skip
         report.add_table(f"Probes on frozen {measured.image} features", columns, rows)
+    if measured.figures:
+        report.add_table("Figures of this system", ["figure", "value"], [[k, v] for k, v in measured.figures.items()])
     protocol = {name: scores.protocol for name, scores in measured.retrieval.items()}
     _finish(report, request, summary, facts, protocol, measured.notes)
     return report.write(folder.path / "report.html")

@@ -45,6 +45,12 @@ def check(request: Request, schema: type[Settings]) -> Settings:
         from core.training.tasks import Task
 
         finder.node("task", tree["task"], Task)
+    evaluation = tree.get("evaluation")
+    if isinstance(evaluation, Mapping) and _list(evaluation.get("figures")):
+        from core.training.figures import Figure
+
+        for position, node in enumerate(_list(evaluation.get("figures"))):
+            finder.node(f"evaluation.figures.{position}", node, Figure)
     data = tree.get("data")
     if isinstance(data, Mapping):
         processors = data.get("processors")

@@ -45,7 +45,10 @@ class MapWriter:
         colours: Colours | None = None,
         tags: Mapping[str, str] | None = None,
         compress: str = "DEFLATE",
+        scale: tuple[float, float] | None = None,
     ) -> None:
+        """scale: scale and offset that the file states for all bands; None = none."""
+        self.scale = scale
         self.path, self.shape, self.dtype = Path(path), shape, np.dtype(dtype)
         self.transform, self.crs, self.nodata, self.compress = transform, crs, nodata, compress
         self.names, self.colours, self.tags = tuple(names), colours, dict(tags or {})
@@ -119,6 +122,8 @@ class MapWriter:
             for i, name in enumerate(self.names, start=1):
                 if name:
                     file.set_band_description(i, name)
+            if self.scale is not None:
+                file.scales, file.offsets = ((value,) * len(self.names) for value in self.scale)
             if self.colours is not None:
                 file.write_colormap(1, {value: (*rgb, 255) for value, rgb in self.colours.items()})
             if self.tags:

@@ -1,0 +1,51 @@
+"""Figures that belong to a system and not to every model: measured while it trains, and on held-out data at the end."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.config.build import build
+from core.data.datamodule import DataModule
+from core.models.dual_encoder import DualEncoder
+from core.training.precision import Compute
+
+
+class Figure(ABC):
+    """What a domain measures of a pretrained model. Its typed keyword-only `__init__` is its config."""
+
+    @abstractmethod
+    def measure(
+        self, model: DualEncoder, data: DataModule, *, split: str, compute: Compute, seed: int
+    ) -> dict[str, float]:
+        """Name -> finite number on a split; empty when the split has nothing to measure it on. The model is in
+        evaluation mode, without gradients."""
+
+    def check(self, model: DualEncoder) -> None:  # noqa: B027 - most have nothing to check
+        """Raises ConfigError, before data is read, for a model that it cannot measure."""
+
+
+def build_figures(nodes: Sequence[Mapping[str, Any]], model: DualEncoder) -> list[Figure]:
+    """The figures of a configuration, known to fit the model."""
+    figures: list[Figure] = [build(node) for node in nodes]
+    for figure in figures:
+        figure.check(model)
+    return figures
+
+
+def measured_figures(
+    figures: Sequence[Figure], model: DualEncoder, data: DataModule, *, split: str, compute: Compute, seed: int
+) -> dict[str, float]:
+    """The numbers of all figures, without gradients; the model is put back into the mode it was in."""
+    import torch
+
+    found: dict[str, float] = {}
+    was_training = [module for module in model.modules() if module.training]
+    model.eval()
+    with torch.no_grad():
+        for figure in figures:
+            found |= figure.measure(model, data, split=split, compute=compute, seed=seed)
+    for module in was_training:
+        module.training = True
+    return found
