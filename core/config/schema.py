@@ -101,6 +101,8 @@ class EvaluationSettings(Settings):
     zero_shot: bool = Field(True, description="zero-shot labels from prompts")
     probe: ProbeSettings | None = Field(ProbeSettings(), description="linear and nearest-neighbour probes; null: none")
     untrained_baseline: bool = Field(True, description="probe the untrained encoder in the same run")
+    measures: list[Node] = Field([], description="further figures, which domains bring: nodes")
+    watch: str = Field("mean_recall", description="validation figure whose best checkpoint is kept")
     bootstrap: Positive = Field(1000, description="bootstrap samples per interval")
     gallery: Annotated[int, Field(ge=0)] = Field(6, description="queries shown in the report")
 

@@ -29,7 +29,7 @@ class Processor(ABC):
     result. not_in_load: arguments that only `augment` or `collate` use, so that changing them keeps cached samples.
     """
 
-    modality_kind: ClassVar[Literal["image", "volume", "text"]]
+    modality_kind: ClassVar[Literal["image", "volume", "text", "graph"]]
     version: ClassVar[int] = 1
     of: str = ""  # the modality whose source this one reads too (a part of a text, another view); empty: its own
     not_in_load: ClassVar[frozenset[str]] = frozenset()
@@ -96,6 +96,9 @@ class Processor(ABC):
     def _learned(self) -> str:
         """Digest of what `fit` learned; empty when there is nothing."""
         return ""
+
+    def read_tables(self, tables: Mapping[str, Mapping[str, str]]) -> None:  # noqa: B027
+        """Take what the records of the training split refer to by name (`Layout.tables`); called before `fit`."""
 
     def fit(self, sources: Iterable[Any]) -> None:  # noqa: B027 - most processors have nothing to fit
         """Learn what `load` needs (a vocabulary) from training sources; called once, before the first `load`."""

@@ -61,16 +61,18 @@ def run(request: Request) -> None:
     for note in measured.notes:
         say(f"note: {note}")
     print()
-    for line in headline(summary, config.split):
+    for line in headline(summary, config.split, measured.headline):
         print(line)
     print(f"\nreport  {report}\nfigures {folder.path / 'summary.json'}", flush=True)
 
 
 def with_prompts(settings: EvaluationSettings, saved: SavedModel) -> EvaluationSettings:
-    """The prompts the model was trained with and the modality that reads them, unless others are given."""
+    """The prompts and further measures the model was trained with, and the modality that reads the prompts, unless
+    others are given."""
     return settings.model_copy(
         update={
             "prompts": settings.prompts or saved.about.get("prompts", {}),
             "prompts_as": settings.prompts_as or saved.about.get("prompts_as", ""),
+            "measures": settings.measures or saved.about.get("measures", []),
         }
     )

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.config.build import build
 from core.config.schema import EvaluationSettings
 from core.data.datamodule import DataModule
 from core.data.processor import Processor
@@ -37,6 +38,7 @@ from core.evaluation import (
 from core.evaluation.retrieval import retrieval_scores
 from core.models.dual_encoder import DualEncoder
 from core.training.features import Features, extract
+from core.training.measurement import Measurement
 from core.training.precision import Compute
 
 MIN_ROWS = 4  # fewer rows than this make no figure
@@ -57,6 +59,7 @@ class Measured:
     probes: dict[str, dict[float, ProbeScores]] = field(default_factory=dict)
     numbers: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    headline: dict[str, str] = field(default_factory=dict)  # label -> name, of further measures
 
 
 def check_headline(
@@ -113,27 +116,43 @@ def measure(
         _zero_shot(result, read, kinds, settings.prompts, scale, split, common)
     if settings.probe is not None:
         _probes(result, model, data, settings, compute, split, common, tell, untrained)
+    for measurement in measurements(settings):
+        tell(type(measurement).__name__)
+        figures = measurement.measure(model, data, compute, split=split, **common)
+        result.numbers |= {f"{split}/{name}": value for name, value in figures.items()}
+        result.headline |= measurement.headline
     return result
+
+
+def measurements(settings: EvaluationSettings) -> list[Measurement]:
+    """The further measures of a run."""
+    return [build(node) for node in settings.measures]
 
 
 def validation(
     model: DualEncoder, data: DataModule, settings: EvaluationSettings, compute: Compute
 ) -> dict[str, float]:
     """Cheap figures during training: mean retrieval recall over directions, and the state of the embedding space."""
+    values: dict[str, float] = {}
+    for measurement in measurements(settings):
+        if measurement.during_training:
+            values |= measurement.measure(model, data, compute, split="val", n_bootstrap=1, seed=0)
+    if not any(processor.modality_kind == "text" for processor in data.processors.values()):
+        return values
     found = extract(model, data.eval_loader("val"), compute)
     image, text = headline_modalities(model, data.processors, settings, found)
     if image not in found.rows or text not in found.rows:
-        return {}
+        return values
     of_a, of_b, rows = found.paired(image, text)
     if len(rows) < MIN_ROWS:
-        return {}
+        return values
     a, b = torch.from_numpy(found.vectors[image][of_a]), torch.from_numpy(found.vectors[text][of_b])
     keys = found.keys.get(text, np.arange(len(found.ids)))[rows]
-    values: dict[str, float] = {}
+    recalls: dict[str, float] = {}
     for name, (q, g) in {"image_to_text": (a, b), "text_to_image": (b, a)}.items():
         scores = retrieval_scores(q, g, keys, keys, n_bootstrap=1)
-        values |= {f"{name}/R@5": scores.recall[5].value}
-    values["mean_recall"] = float(np.mean(list(values.values())))
+        recalls |= {f"{name}/R@5": scores.recall[5].value}
+    values |= recalls | {"mean_recall": float(np.mean(list(recalls.values())))}
     return values | {f"space/{k}": v for k, v in alignment_figures(a, b).items()}
 
 

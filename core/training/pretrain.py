@@ -75,7 +75,7 @@ def run(request: Request) -> None:
     )  # fmt: skip
     throughput = fit(
         module, folder, compute, config, facts, what=request.system or "pretrain",
-        measure_val=lambda: validation(model, data, config.evaluation, compute), watch="mean_recall", resume=resume,
+        measure_val=lambda: validation(model, data, config.evaluation, compute), watch=config.evaluation.watch, resume=resume,
     )  # fmt: skip
     if is_follower():
         return
@@ -113,6 +113,7 @@ def run(request: Request) -> None:
         "logit_scale": scale,
         "prompts": config.evaluation.prompts,
         "prompts_as": config.evaluation.prompts_as,
+        "measures": config.evaluation.measures,
     }
     saved = SavedModel(
         model=model.cpu(),
@@ -122,12 +123,12 @@ def run(request: Request) -> None:
         about=about,
     )
     facts_shown = environment(compute.threads)
-    saved.save_pretrained(folder.model, card=model_card(request, about, summary, facts_shown))
+    saved.save_pretrained(folder.model, card=model_card(request, about, summary, facts_shown, measured.headline))
     folder.write_summary(summary)
     report = pretrain_report(request, folder, config.evaluation, data, measured, summary, facts_shown)
     for note in measured.notes:
         say(f"note: {note}")
-    show_results(folder, report, summary, measured.image)
+    show_results(folder, report, summary, measured.headline)
 
 
 def open_data(
@@ -292,11 +293,11 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def show_results(folder: RunFolder, report: Path, summary: dict[str, Any], image: str) -> None:
+def show_results(folder: RunFolder, report: Path, summary: dict[str, Any], further: Mapping[str, str]) -> None:
     """The last lines on screen: what was achieved, and where it lies."""
     from core.training.reporting import headline
 
     print()
-    for line in headline(summary):
+    for line in headline(summary, further=further):
         print(line)
     print(f"\nreport  {report}\nmodel   {folder.model}\nfigures {folder.path / 'summary.json'}", flush=True)

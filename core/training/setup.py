@@ -41,6 +41,11 @@ def check(request: Request, schema: type[Settings]) -> Settings:
     teachers = tree.get("teachers")
     for name, node in teachers.items() if isinstance(teachers, Mapping) else ():
         finder.node(f"teachers.{name}", node, Teacher)
+    evaluation = tree.get("evaluation")
+    for position, node in enumerate(_list(evaluation.get("measures")) if isinstance(evaluation, Mapping) else ()):
+        from core.training.measurement import Measurement
+
+        finder.node(f"evaluation.measures.{position}", node, Measurement)
     if isinstance(tree.get("task"), Mapping):
         from core.training.tasks import Task
 
@@ -149,7 +154,8 @@ def check_parts(model: DualEncoder, objective: Objective, processors: Mapping[st
 
 
 def check_fit(model: DualEncoder, processors: Mapping[str, Processor], layouts: Mapping[str, Layout]) -> None:
-    """Refuse a model and data that do not belong together, before anything is trained.
+    """Refuse a model and data that do not belong together, before anything is trained; encoders take from the fitted
+    processors what they need to know.
 
     A text encoder needs enough rows for the vocabulary, and the training split a modality that the model reads.
     """
@@ -164,6 +170,7 @@ def check_fit(model: DualEncoder, processors: Mapping[str, Processor], layouts: 
                 f"the tokenizer of '{modality}' has {vocabulary} tokens and its encoder embeds {rows}; "
                 f"raise vocab_size of the encoder or lower it in the processor"
             )
+    model.take(processors)
     train = layouts["train"]
     seen: set[str] = set()
     for index in range(min(len(train), 256)):

@@ -1,0 +1,1 @@
+"""Molecules, their texts, and knowledge graphs. Light to import: torch and RDKit come with use."""

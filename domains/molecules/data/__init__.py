@@ -1,0 +1,30 @@
+"""Layouts of public molecule and knowledge graph datasets, by name. Nothing is imported until a layout is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from core.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from core.data.layout import Layout
+
+LAYOUTS = {
+    "triples": "domains.molecules.kg.layouts:TripleFolder",
+    "fb15k_237": "domains.molecules.kg.layouts:FB15k237",
+    "wn18rr": "domains.molecules.kg.layouts:WN18RR",
+    "codex": "domains.molecules.kg.layouts:CoDEx",
+    "umls": "domains.molecules.kg.layouts:UMLS",
+    "kinships": "domains.molecules.kg.layouts:Kinships",
+    "nations": "domains.molecules.kg.layouts:Nations",
+    "inductive_triples": "domains.molecules.kg.layouts:InductiveTriples",
+}
+
+
+def layout_class(name: str) -> type[Layout]:
+    """The layout class called `name`. Raises ConfigError with the nearest name."""
+    if name not in LAYOUTS:
+        raise ConfigError(f"data.layout: there is no layout '{name}'{nearest(name, LAYOUTS)}")
+    module, _, attribute = LAYOUTS[name].partition(":")
+    return getattr(import_module(module), attribute)

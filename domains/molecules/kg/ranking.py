@@ -1,0 +1,109 @@
+"""Link prediction as a figure: filtered ranks of both ends of every triple of a split.
+
+Shape legend: N = triples of the split, Q = 2 N questions, E = entities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.data.datamodule import DataModule
+from core.errors import ConfigError, DataError
+from core.evaluation.answers import AnswerRanks, KnownAnswers, answer_ranks, answer_scores
+from core.models.dual_encoder import DualEncoder
+from core.training.measurement import Measurement
+from core.training.precision import Compute
+from domains.molecules.kg.encoder import LinkEncoder
+from domains.molecules.kg.graph import Graph
+
+Ints = NDArray[np.int64]
+SPLITS = ("train", "val", "test")
+
+
+class LinkRanking(Measurement):
+    """Mean reciprocal rank, hits@1, 3, 10, mean rank and AMRI of `answer_ranks`, both ways together and apart.
+
+    Filtered by the triples of all splits. An inductive layout, whose `facts` come with the split, ranks among the
+    entities of those facts and of the split.
+    """
+
+    headline: ClassVar[Mapping[str, str]] = {"link prediction, filtered MRR": "links/mrr", "  hits@10": "links/hits@10"}
+
+    def __init__(self, *, modality: str = "triple") -> None:
+        self.modality = modality
+
+    def measure(
+        self, model: DualEncoder, data: DataModule, compute: Compute, *, split: str, n_bootstrap: int, seed: int
+    ) -> dict[str, float]:
+        encoder = model.encoder_of(self.modality)
+        if not isinstance(encoder, LinkEncoder) or encoder.graph is None:
+            raise ConfigError(f"LinkRanking: '{self.modality}' is read by a {type(encoder).__name__}, not a LinkEncoder")
+        triples_N3 = split_triples(data, split, self.modality)
+        known_N3 = [split_triples(data, s, self.modality) for s in SPLITS if s != split and s in data.indices]
+        known_N3 += [triples_N3, encoder.graph.triples_T3, encoder.graph.facts_N3]
+        pool = None
+        if split == "test" and len(encoder.graph.facts_N3):
+            pool = np.unique(np.concatenate([encoder.graph.facts_N3, triples_N3])[:, [0, 2]])
+        was_training = [module for module in encoder.modules() if module.training]
+        encoder.eval()
+        found = both_ends(encoder, encoder.graph, triples_N3, np.concatenate(known_N3), pool=pool)
+        for module in was_training:
+            module.training = True
+        common = {"n_bootstrap": n_bootstrap, "seed": seed}
+        of_fact_Q = np.tile(np.arange(len(triples_N3)), 2)  # both questions about a triple are drawn together
+        both = answer_scores(_joined(found), groups_Q=of_fact_Q, **common)
+        figures = {f"links/{k}": v for k, v in both.flat().items()}
+        for side, of_side in found.items():
+            figures |= {f"links/{side}/{k}": v for k, v in answer_scores(of_side, n_bootstrap=1).flat().items()
+                        if not k.endswith(("_low", "_high"))}  # fmt: skip
+        return figures | {"links/candidates": float(_joined(found).pool.mean())}
+
+
+def split_triples(data: DataModule, split: str, modality: str) -> Ints:
+    """(N, 3) ids of a split's triples. Raises DataError when the split has none."""
+    dataset = data.dataset(split)
+    found = [dataset.load(dataset.record(i)).get(modality) for i in range(len(dataset))]
+    rows = [sample["triple"] for sample in found if sample is not None]
+    if not rows:
+        raise DataError(f"split '{split}' holds no triple to rank")
+    return np.stack(rows)
+
+
+@torch.no_grad()
+def both_ends(
+    encoder: LinkEncoder, graph: Graph, triples_N3: Ints, known_N3: Ints, *, pool: Ints | None = None
+) -> dict[str, AnswerRanks]:
+    """Filtered ranks {"heads": ..., "tails": ...} of `triples_N3`. known_N3: true triples, left out of each pool.
+    pool: ids of the entities that may be ranked; None = all."""
+    device = next(encoder.parameters()).device
+    pool_E = None
+    if pool is not None:
+        pool_E = torch.zeros(graph.entities, dtype=torch.bool)
+        pool_E[torch.from_numpy(pool)] = True
+    found = {}
+    for side, (given, wanted) in {"heads": (2, 0), "tails": (0, 2)}.items():
+        question_N = triples_N3[:, given] * graph.relations + triples_N3[:, 1]
+        known = KnownAnswers(known_N3[:, given] * graph.relations + known_N3[:, 1], known_N3[:, wanted])
+        triples = torch.from_numpy(triples_N3).to(device)
+
+        def scores(
+            rows: slice, given: int = given, heads: bool = side == "heads", triples: Tensor = triples
+        ) -> Tensor:
+            point = encoder.question(triples[rows, given], triples[rows, 1], heads=heads)
+            return encoder.all_scores(point)[:, : graph.entities].float()
+
+        found[side] = answer_ranks(
+            scores, question_N, triples_N3[:, wanted], candidates=graph.entities, known=known, pool_G=pool_E
+        )
+    return found
+
+
+def _joined(found: Mapping[str, AnswerRanks]) -> AnswerRanks:
+    sides = list(found.values())
+    return AnswerRanks(*(np.concatenate([getattr(s, name) for s in sides]) for name in AnswerRanks.__slots__))
