@@ -35,6 +35,7 @@ class TripleFolder(Layout):
         super().__init__(root=root, split=split)
         self.triples = read_triples(self._file(split), order=order)
         refuse_empty(len(self.triples), owner=self.name, where=self.root, expected="lines head<TAB>relation<TAB>tail")
+        self.texts_of = [triple.text() for triple in self.triples]
         self._check_dictionaries()
         self.tables = {"descriptions": self._descriptions()}
 
@@ -69,7 +70,7 @@ class TripleFolder(Layout):
 
     def record(self, index: int) -> Record:
         name = f"{self.split}-{index}"
-        return Record(id=name, group=name, sources={"triple": self.triples[index].text()})
+        return Record(id=name, group=name, sources={"triple": self.texts_of[index]})
 
 
 class FB15k237(TripleFolder):

@@ -72,7 +72,8 @@ def read_dictionary(path: Path) -> dict[str, int]:
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
-        index, tab, name = (part.strip() for part in line.partition("\t"))
+        index, tab, name = line.partition("\t")
+        index, name = index.strip(), name.strip()
         where = f"{path}, line {number}"
         if not tab or not name or not index.isdecimal():
             raise DataError(f"{where}: is '{line[:60]}', expected index<TAB>name with a whole number first")
