@@ -19,6 +19,7 @@ LAYOUTS = {
     "kinships": "domains.molecules.kg.layouts:Kinships",
     "nations": "domains.molecules.kg.layouts:Nations",
     "inductive_triples": "domains.molecules.kg.layouts:InductiveTriples",
+    "described_pairs": "domains.molecules.kg.rule_made:DescribedPairs",
 }
 
 

@@ -57,12 +57,12 @@ class LinkRanking(Measurement):
             module.training = True
         common = {"n_bootstrap": n_bootstrap, "seed": seed}
         of_fact_Q = np.tile(np.arange(len(triples_N3)), 2)  # both questions about a triple are drawn together
-        both = answer_scores(_joined(found), groups_Q=of_fact_Q, **common)
+        both = answer_scores(joined(found), groups_Q=of_fact_Q, **common)
         figures = {f"links/{k}": v for k, v in both.flat().items()}
         for side, of_side in found.items():
             figures |= {f"links/{side}/{k}": v for k, v in answer_scores(of_side, n_bootstrap=1).flat().items()
                         if not k.endswith(("_low", "_high"))}  # fmt: skip
-        return figures | {"links/candidates": float(_joined(found).pool.mean())}
+        return figures | {"links/candidates": float(joined(found).pool.mean())}
 
 
 def split_triples(data: DataModule, split: str, modality: str) -> Ints:
@@ -104,6 +104,7 @@ def both_ends(
     return found
 
 
-def _joined(found: Mapping[str, AnswerRanks]) -> AnswerRanks:
+def joined(found: Mapping[str, AnswerRanks]) -> AnswerRanks:
+    """Both sides as one list of ranks."""
     sides = list(found.values())
     return AnswerRanks(*(np.concatenate([getattr(s, name) for s in sides]) for name in AnswerRanks.__slots__))
