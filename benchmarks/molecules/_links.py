@@ -27,8 +27,14 @@ def system(name: str) -> dict[str, Any]:
     return load_system(CONFIGS / "molecules" / "pretrain" / f"{name}.yaml")
 
 
-def test_figures(
-    tree: Mapping[str, Any], layouts: Mapping[str, Layout], *, seed: int, steps: int, batch_size: int, optim: OptimSettings
+def ranked_after_training(
+    tree: Mapping[str, Any],
+    layouts: Mapping[str, Layout],
+    *,
+    seed: int,
+    steps: int,
+    batch_size: int,
+    optim: OptimSettings,
 ) -> AnswerScores:
     """Train the system `tree` on the layouts' training split and rank both ends of the test triples."""
     processor = build_processors(tree["data"]["processors"])["triple"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from benchmarks.molecules._links import SPLITS, system, test_figures
+from benchmarks.molecules._links import SPLITS, system, ranked_after_training
 from benchmarks.result import Comparison, Options, Result, per_seed
 from core.config.schema import OptimSettings
 from domains.molecules.kg.rule_made import DescribedPairs
@@ -54,7 +54,7 @@ def one_seed(seed: int, design: Design) -> dict[str, dict[str, float]]:
         (SHUFFLED, "hypercomplex_kg", True),
     ):
         layouts = {split: DescribedPairs(split=split, shuffled=shuffled, seed=seed) for split in SPLITS}
-        scores = test_figures(
+        scores = ranked_after_training(
             system(name), layouts, seed=seed, steps=design.steps, batch_size=design.batch_size, optim=optim
         )
         found[arm] = {"mrr": scores.mrr.value, "hits@10": scores.hits[10].value}

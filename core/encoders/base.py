@@ -92,7 +92,7 @@ class Encoder(nn.Module, ABC):
         takes these three; any other raises ConfigError.
         """
 
-    def take(self, processor: Processor) -> None:  # noqa: B027 - most encoders need nothing but their weights
+    def take(self, processor: Processor) -> None:
         """Learn from the fitted processor of a modality that this encoder reads what is data and not a weight (the
         edges of a graph, features of its entities). Called before training and after loading; it may be called again.
         Raises ConfigError when the two do not fit."""

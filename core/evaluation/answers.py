@@ -149,7 +149,9 @@ def answer_scores(
         raise DataError("answer scores: no question to rank")
 
     def mean(values_Q: NDArray[np.float64]) -> Interval:
-        return bootstrap_interval(mean_statistic(values_Q), rows=len(values_Q), groups_N=groups_Q, n=n_bootstrap, seed=seed)
+        return bootstrap_interval(
+            mean_statistic(values_Q), rows=len(values_Q), groups_N=groups_Q, n=n_bootstrap, seed=seed
+        )
 
     chance = float(((found.pool + 1) / 2).mean())
     amri = 1 - (float(rank_Q.mean()) - 1) / (chance - 1) if chance > 1 else float("nan")

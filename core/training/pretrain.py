@@ -75,7 +75,8 @@ def run(request: Request) -> None:
     )  # fmt: skip
     throughput = fit(
         module, folder, compute, config, facts, what=request.system or "pretrain",
-        measure_val=lambda: validation(model, data, config.evaluation, compute), watch=config.evaluation.watch, resume=resume,
+        measure_val=lambda: validation(model, data, config.evaluation, compute), watch=config.evaluation.watch,
+        resume=resume,
     )  # fmt: skip
     if is_follower():
         return

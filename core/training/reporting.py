@@ -21,9 +21,7 @@ from core.training.tasks import Outcome, Segmentation, Task
 ANSWERS = 5
 
 
-def headline(
-    summary: Mapping[str, Any], split: str = "test", further: Mapping[str, str] | None = None
-) -> list[str]:
+def headline(summary: Mapping[str, Any], split: str = "test", further: Mapping[str, str] | None = None) -> list[str]:
     """The figures that say whether a run went well, one line each, beside what chance or a baseline gives."""
     lines = []
 

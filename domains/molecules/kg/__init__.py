@@ -8,6 +8,7 @@ from domains.molecules.kg.links import FactorLinks, Links
 from domains.molecules.kg.losses import LinkLoss, LogisticLoss, MarginLoss, SelfAdversarialLoss
 from domains.molecules.kg.models import ComplEx, DistMult, QuatE, RotatE, TransE
 from domains.molecules.kg.negatives import FilteredNegatives, Negatives, UniformNegatives
+from domains.molecules.kg.neighbours import NeighbourEntities, RelationalAttention, RelationalConvolution
 from domains.molecules.kg.processor import TripleProcessor
 from domains.molecules.kg.ranking import LinkRanking
 from domains.molecules.kg.terms import AllLinks, NuclearThree, SampledLinks
@@ -29,8 +30,11 @@ __all__ = [
     "MarginLoss",
     "MultiModalEntities",
     "Negatives",
+    "NeighbourEntities",
     "NuclearThree",
     "QuatE",
+    "RelationalAttention",
+    "RelationalConvolution",
     "RotatE",
     "SampledLinks",
     "SelfAdversarialLoss",

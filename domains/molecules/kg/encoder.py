@@ -68,21 +68,22 @@ class LinkEncoder(Encoder):
         self.links.take(graph)
         self.graph = graph
 
-    def question(
-        self, known_V: Tensor, relation_V: Tensor, *, heads: bool, hidden_N3: Tensor | None = None
-    ) -> Tensor:
-        """(V, D) where the missing ends should be. known_V: ids of the given ends; heads: whether heads are missing."""
-        return self.links.query(self.entities.rows(known_V, hidden_N3), relation_V, known_V, heads=heads)
+    def question(self, known_V: Tensor, relation_V: Tensor, *, heads: bool, entities: Entities | None = None) -> Tensor:
+        """(V, D) where the missing ends should be. known_V: ids of the given ends; heads: whether heads are missing.
+        entities: as a step sees them (`Entities.without`); None = with all that is known."""
+        entities = self.entities if entities is None else entities
+        return self.links.query(entities.rows(known_V), relation_V, known_V, heads=heads)
 
-    def candidate_scores(self, query_VD: Tensor, candidate_VK: Tensor, hidden_N3: Tensor | None = None) -> Tensor:
-        """(V, K) scores of entities `candidate_VK` for each question, float32 or better."""
-        score_VK = self.links.match.pairs(query_VD, self.entities.rows(candidate_VK, hidden_N3))
+    def candidate_scores(self, query_VD: Tensor, candidate_VK: Tensor, entities: Entities | None = None) -> Tensor:
+        """(V, K) scores of entities `candidate_VK` for each question."""
+        entities = self.entities if entities is None else entities
+        score_VK = self.links.match.pairs(query_VD, entities.rows(candidate_VK))
         if self.bias is not None:
             score_VK = score_VK + F.embedding(candidate_VK, self.bias)[..., 0]
         return score_VK
 
-    def all_scores(self, query_VD: Tensor, hidden_N3: Tensor | None = None) -> Tensor:
+    def all_scores(self, query_VD: Tensor, entities: Entities | None = None) -> Tensor:
         """(V, E) scores of all entities."""
-        entity_ED = self.entities.every(hidden_N3)
+        entity_ED = (self.entities if entities is None else entities).every()
         score_VE = self.links.match.every(query_VD, entity_ED)
         return score_VE if self.bias is None else score_VE + self.bias[: len(entity_ED), 0]

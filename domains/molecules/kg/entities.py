@@ -26,12 +26,17 @@ class Entities(nn.Module, ABC):
     width: int
 
     @abstractmethod
-    def rows(self, ids: Tensor, hidden_N3: Tensor | None = None) -> Tensor:
-        """(..., D) of the entities `ids`. hidden_N3: triples under question, which no message may travel along."""
+    def rows(self, ids: Tensor) -> Tensor:
+        """(..., D) of the entities `ids`."""
 
     @abstractmethod
-    def every(self, hidden_N3: Tensor | None = None) -> Tensor:
+    def every(self) -> Tensor:
         """(E, D)."""
+
+    def without(self, hidden_N3: Tensor) -> Entities:
+        """The entities as they are seen by a step that asks for the triples `hidden_N3` (head, relation, tail): what
+        reads neighbours must not read these."""
+        return self
 
     def take(self, graph: Graph) -> None:
         """Learn what is data. Raises ConfigError when the graph has more entities than the model."""
@@ -50,11 +55,11 @@ class EntityTable(Entities):
         self.count, self.width, self.unit_length = entities, width, unit_length
         self.vector = first_values(entities, width, init_std)
 
-    def rows(self, ids: Tensor, hidden_N3: Tensor | None = None) -> Tensor:
+    def rows(self, ids: Tensor) -> Tensor:
         found = F.embedding(ids, self.vector)
         return F.normalize(found, dim=-1) if self.unit_length else found
 
-    def every(self, hidden_N3: Tensor | None = None) -> Tensor:
+    def every(self) -> Tensor:
         return F.normalize(self.vector, dim=-1) if self.unit_length else self.vector
 
 
@@ -77,7 +82,9 @@ class MultiModalEntities(Entities):
         given = sources or {}
         unknown = [q for q in self.quarters if q not in (STRUCTURE, *given)]
         if unknown or len(self.quarters) != 4:
-            raise ConfigError(f"quarters are {self.quarters}; give four of: structure, {', '.join(given) or '(sources)'}")
+            raise ConfigError(
+                f"quarters are {self.quarters}; give four of: structure, {', '.join(given) or '(sources)'}"
+            )
         unused = sorted(set(given) - set(self.quarters))
         if unused:
             raise ConfigError(f"sources: no quarter uses {', '.join(unused)}; leave them out")
@@ -86,10 +93,10 @@ class MultiModalEntities(Entities):
         self.texts = nn.ModuleList(TextSource(q, given[q], dim=dim) for q in self.quarters if q != STRUCTURE)
         self.dim = dim
 
-    def rows(self, ids: Tensor, hidden_N3: Tensor | None = None) -> Tensor:
+    def rows(self, ids: Tensor) -> Tensor:
         return self._joined(ids)
 
-    def every(self, hidden_N3: Tensor | None = None) -> Tensor:
+    def every(self) -> Tensor:
         return self._joined(None)
 
     def _joined(self, ids: Tensor | None) -> Tensor:

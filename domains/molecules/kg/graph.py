@@ -22,8 +22,8 @@ class Graph:
 
     entities: int
     relations: int
-    triples_T3: Ints
-    facts_N3: Ints = field(default_factory=lambda: np.zeros((0, 3), np.int64))
+    triples_T3: Ints  # noqa: N815
+    facts_N3: Ints = field(default_factory=lambda: np.zeros((0, 3), np.int64))  # noqa: N815
     features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 

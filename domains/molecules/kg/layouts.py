@@ -109,7 +109,9 @@ class CoDEx(TripleFolder):
             return {}
         try:
             found = json.loads(self.texts.read_text(encoding="utf-8"))
-            return {q: " ".join(f"{e.get('label') or ''}. {e.get('description') or ''}".split()) for q, e in found.items()}
+            return {
+                q: " ".join(f"{e.get('label') or ''}. {e.get('description') or ''}".split()) for q, e in found.items()
+            }
         except (OSError, ValueError, AttributeError) as err:
             raise DataError(f"{self.texts}: not the JSON of CoDEx ({err}); fetch it again") from err
 
@@ -190,4 +192,3 @@ class InductiveTriples(Layout):
     def record(self, index: int) -> Record:
         name = f"{self.split}-{index}"
         return Record(id=name, group=name, sources={"triple": self.triples[index].text()})
-

@@ -63,7 +63,7 @@ class Links(nn.Module, ABC):
         """(V, parts, d) of the relations, for regularisers."""
         raise ConfigError(f"{type(self).__name__} has no factors for a regulariser")
 
-    def take(self, graph: Graph) -> None:  # noqa: B027 - most models of links need nothing but their weights
+    def take(self, graph: Graph) -> None:
         """Learn what is data and not a weight."""
 
 

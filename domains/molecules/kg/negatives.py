@@ -18,13 +18,13 @@ from domains.molecules.kg.graph import Graph, triple_keys
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Triples with one end hidden. triples_V3: head, relation, tail. heads_V: bool, True where the head is asked for."""
+    """Triples with one end hidden. triples_V3: head, relation, tail. heads_V: bool, True: asked for the head."""
 
-    triples_V3: Tensor
-    heads_V: Tensor
+    triples_V3: Tensor  # noqa: N815
+    heads_V: Tensor  # noqa: N815
 
     @property
-    def answer_V(self) -> Tensor:
+    def answer_V(self) -> Tensor:  # noqa: N802
         return torch.where(self.heads_V, self.triples_V3[:, 0], self.triples_V3[:, 2])
 
 

@@ -21,6 +21,7 @@ from core.training.measurement import Measurement
 from core.training.precision import Compute
 from domains.molecules.kg.encoder import LinkEncoder
 from domains.molecules.kg.graph import Graph
+from domains.molecules.kg.neighbours import FixedEntities
 
 Ints = NDArray[np.int64]
 SPLITS = ("train", "val", "test")
@@ -43,7 +44,9 @@ class LinkRanking(Measurement):
     ) -> dict[str, float]:
         encoder = model.encoder_of(self.modality)
         if not isinstance(encoder, LinkEncoder) or encoder.graph is None:
-            raise ConfigError(f"LinkRanking: '{self.modality}' is read by a {type(encoder).__name__}, not a LinkEncoder")
+            raise ConfigError(
+                f"LinkRanking: '{self.modality}' is read by a {type(encoder).__name__}, not a LinkEncoder"
+            )
         triples_N3 = split_triples(data, split, self.modality)
         known_N3 = [split_triples(data, s, self.modality) for s in SPLITS if s != split and s in data.indices]
         known_N3 += [triples_N3, encoder.graph.triples_T3, encoder.graph.facts_N3]
@@ -86,17 +89,16 @@ def both_ends(
     if pool is not None:
         pool_E = torch.zeros(graph.entities, dtype=torch.bool)
         pool_E[torch.from_numpy(pool)] = True
+    triples = torch.from_numpy(triples_N3).to(device)
+    entities = FixedEntities(encoder.entities.every())
     found = {}
     for side, (given, wanted) in {"heads": (2, 0), "tails": (0, 2)}.items():
         question_N = triples_N3[:, given] * graph.relations + triples_N3[:, 1]
         known = KnownAnswers(known_N3[:, given] * graph.relations + known_N3[:, 1], known_N3[:, wanted])
-        triples = torch.from_numpy(triples_N3).to(device)
 
-        def scores(
-            rows: slice, given: int = given, heads: bool = side == "heads", triples: Tensor = triples
-        ) -> Tensor:
-            point = encoder.question(triples[rows, given], triples[rows, 1], heads=heads)
-            return encoder.all_scores(point)[:, : graph.entities].float()
+        def scores(rows: slice, given: int = given, heads: bool = side == "heads") -> Tensor:
+            point = encoder.question(triples[rows, given], triples[rows, 1], heads=heads, entities=entities)
+            return encoder.all_scores(point, entities)[:, : graph.entities].float()
 
         found[side] = answer_ranks(
             scores, question_N, triples_N3[:, wanted], candidates=graph.entities, known=known, pool_G=pool_E

@@ -12,7 +12,7 @@ from domains.molecules.kg.graph import Graph
 class TextSource(nn.Module):
     """Features of a text source -> Linear - tanh - Linear - tanh -> (..., dim). The features are data, not weights."""
 
-    features_EF: Tensor
+    features_EF: Tensor  # noqa: N815
 
     def __init__(self, name: str, size: int, *, dim: int) -> None:
         """name: of the source, in `TripleProcessor.features` or `.vectors`. size: F."""

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from core.errors import ConfigError
 from core.objectives.base import Step, Term
 from domains.molecules.kg.encoder import LinkEncoder
+from domains.molecules.kg.entities import Entities
 from domains.molecules.kg.graph import Graph
 from domains.molecules.kg.losses import LinkLoss, LogisticLoss
 from domains.molecules.kg.negatives import Negatives, Questions, UniformNegatives
@@ -27,7 +28,9 @@ def link_encoder(step: Step, modality: str) -> tuple[LinkEncoder, Graph]:
     if not isinstance(encoder, LinkEncoder):
         raise ConfigError(f"'{modality}' is read by a {type(encoder).__name__}; link prediction needs a LinkEncoder")
     if encoder.graph is None:
-        raise ConfigError(f"the encoder of '{modality}' was shown no graph; call model.take(processors) before training")
+        raise ConfigError(
+            f"the encoder of '{modality}' was shown no graph; call model.take(processors) before training"
+        )
     return encoder, encoder.graph
 
 
@@ -42,12 +45,12 @@ def questions(triples_V3: Tensor, sides: Sides) -> Questions:
     return Questions(triples_V3, heads_Q)
 
 
-def answer_points(encoder: LinkEncoder, asked: Questions, hidden_N3: Tensor) -> Tensor:
+def answer_points(encoder: LinkEncoder, asked: Questions, entities: Entities) -> Tensor:
     """(Q, D), questions about heads first."""
     heads = int(asked.heads_V.sum())
     head_V, relation_V, tail_V = asked.triples_V3.unbind(dim=1)
-    of_heads = encoder.question(tail_V[:heads], relation_V[:heads], heads=True, hidden_N3=hidden_N3)
-    of_tails = encoder.question(head_V[heads:], relation_V[heads:], heads=False, hidden_N3=hidden_N3)
+    of_heads = encoder.question(tail_V[:heads], relation_V[:heads], heads=True, entities=entities)
+    of_tails = encoder.question(head_V[heads:], relation_V[heads:], heads=False, entities=entities)
     return torch.cat([of_heads, of_tails])
 
 
@@ -79,8 +82,9 @@ class SampledLinks(Term):
         drawn_QK, real_QK = self.negatives.draw(asked, graph, step.generator)
         candidate_QC = torch.cat([asked.answer_V[:, None], drawn_QK], dim=1)
         with torch.autocast(triples_V3.device.type, enabled=False):
-            point_QD = answer_points(encoder, asked, triples_V3)
-            score_QC = encoder.candidate_scores(point_QD, candidate_QC, triples_V3)
+            entities = encoder.entities.without(triples_V3)
+            point_QD = answer_points(encoder, asked, entities)
+            score_QC = encoder.candidate_scores(point_QD, candidate_QC, entities)
             loss = self.loss(score_QC[:, 0], score_QC[:, 1:], real_QK)
         ahead = (score_QC[:, :1] > score_QC[:, 1:]).float().mean()
         return {"loss": loss, "right_ahead": ahead}
@@ -105,7 +109,8 @@ class AllLinks(Term):
         triples_V3 = step.input(self.modality).x
         asked = questions(triples_V3, "both")
         with torch.autocast(triples_V3.device.type, enabled=False):
-            score_QE = encoder.all_scores(answer_points(encoder, asked, triples_V3), triples_V3)
+            entities = encoder.entities.without(triples_V3)
+            score_QE = encoder.all_scores(answer_points(encoder, asked, entities), entities)
             loss = F.cross_entropy(score_QE.float(), asked.answer_V, label_smoothing=self.smoothing)
         return {"loss": loss}
 

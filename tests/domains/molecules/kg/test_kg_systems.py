@@ -10,10 +10,22 @@ from core.hub import SavedModel
 from core.training.cli import main
 from domains.molecules.kg.ranking import LinkRanking
 
-SYSTEMS = ("transe", "distmult", "complex", "complex_n3", "rotate", "quate", "hypercomplex_kg", "hypercomplex_structure")
+SYSTEMS = (
+    "rgcn_distmult",
+    "gat_distmult",
+    "transe",
+    "distmult",
+    "complex",
+    "complex_n3",
+    "rotate",
+    "quate",
+    "hypercomplex_kg",
+    "hypercomplex_structure",
+)
 BRIEF = [
     "--trainer.max_steps", "2", "--trainer.validate_every", "1", "--trainer.checkpoint_every", "2", "--data.batch_size",
-    "3", "--trainer.threads", "1", "--data.layout", "triples", "--data.max_bad_share", "1", "--evaluation.bootstrap", "5",
+    "3", "--trainer.threads", "1", "--data.layout", "triples", "--data.max_bad_share", "1",
+    "--evaluation.bootstrap", "5",
 ]  # fmt: skip
 
 
@@ -27,7 +39,9 @@ def root(tmp_path):
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_system_runs_and_is_saved(name, root, tmp_path, capsys):
     run = tmp_path / "run"
-    assert main("molecules", "pretrain", ["--config", name, "--data.root", str(root), "--run_dir", str(run), *BRIEF]) == 0
+    assert (
+        main("molecules", "pretrain", ["--config", name, "--data.root", str(root), "--run_dir", str(run), *BRIEF]) == 0
+    )
     summary = json.loads((run / "summary.json").read_text())
     assert 0 < summary["test/links/mrr"] <= 1
     assert summary["test/links/mrr_low"] <= summary["test/links/mrr"] <= summary["test/links/mrr_high"]

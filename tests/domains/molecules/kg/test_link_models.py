@@ -42,17 +42,17 @@ def as_matrices(x, basis):
     return sum(p[..., None, None] * b for p, b in zip(parts_of(x, len(basis)), basis, strict=True))
 
 
-def M(*rows):
+def matrix(*rows):
     return torch.tensor(rows, dtype=torch.float64)
 
 
-COMPLEX = (torch.eye(2, dtype=torch.float64), M([0, -1], [1, 0]))
-DIHEDRON = (*COMPLEX, M([1, 0], [0, -1]), M([0, 1], [1, 0]))
+COMPLEX = (torch.eye(2, dtype=torch.float64), matrix([0, -1], [1, 0]))
+DIHEDRON = (*COMPLEX, matrix([1, 0], [0, -1]), matrix([0, 1], [1, 0]))
 QUATERNION = (
     torch.eye(4, dtype=torch.float64),
-    M([0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, -1], [0, 0, 1, 0]),
-    M([0, 0, -1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, -1, 0, 0]),
-    M([0, 0, 0, -1], [0, 0, -1, 0], [0, 1, 0, 0], [1, 0, 0, 0]),
+    matrix([0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, -1], [0, 0, 1, 0]),
+    matrix([0, 0, -1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, -1, 0, 0]),
+    matrix([0, 0, 0, -1], [0, 0, -1, 0], [0, 1, 0, 0], [1, 0, 0, 0]),
 )
 
 
@@ -176,7 +176,7 @@ def test_asking_for_the_head_gives_the_same_score_of_a_triple(name):
 @pytest.mark.parametrize("name", ALL)
 def test_inverse_relations_ask_for_heads_as_tails_of_their_own(name):
     encoder = encoder_of(ALL[name](inverse=True))
-    h, r, t = torch.from_numpy(encoder.graph.triples_T3).unbind(1)
+    _h, r, t = torch.from_numpy(encoder.graph.triples_T3).unbind(1)
     asked = encoder.question(t, r, heads=True)
     torch.testing.assert_close(asked, encoder.links.tail_query(encoder.entities.rows(t), r + R, t))
 
@@ -268,5 +268,5 @@ def test_unit_length_entities_are_so_whenever_read():
 def test_parts_that_do_not_fit_are_refused():
     with pytest.raises(ConfigError, match="ComplEx of dim 5 needs entities of width 10; EntityTable has 5"):
         LinkEncoder(entities=EntityTable(entities=4, width=5), links=ComplEx(relations=R, dim=5))
-    with pytest.raises(ConfigError, match="Tetra: cannot be asked for heads.*inverse: true"):
+    with pytest.raises(ConfigError, match=r"Tetra: cannot be asked for heads.*inverse: true"):
         Tetra(relations=R, dim=D, inverse=False)

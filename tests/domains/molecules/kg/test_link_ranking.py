@@ -76,7 +76,9 @@ def test_figures_are_pykeens_on_the_same_scores(grain):
         code = graph.triples_T3[:, given] * 4 + graph.triples_T3[:, 1]
         known = KnownAnswers(code, graph.triples_T3[:, wanted])
         ranks.append(
-            answer_ranks(lambda rows, s=side: score[s][rows], code, graph.triples_T3[:, wanted], candidates=29, known=known)
+            answer_ranks(
+                lambda rows, s=side: score[s][rows], code, graph.triples_T3[:, wanted], candidates=29, known=known
+            )
         )
         masked = score[side].clone()
         row, column = known.pairs(code)
