@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from benchmarks.molecules._links import SPLITS, system, ranked_after_training
+from benchmarks.molecules._links import SPLITS, ranked_after_training, system
 from benchmarks.result import Comparison, Options, Result, per_seed
 from core.config.schema import OptimSettings
 from domains.molecules.kg.rule_made import DescribedPairs

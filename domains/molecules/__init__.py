@@ -1,1 +1,27 @@
 """Molecules, their texts, and knowledge graphs. Light to import: torch and RDKit come with use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.hub import load_encoder as load_encoder
+
+_WHERE = {
+    "load_encoder": "core.hub",
+    "layout_class": "domains.molecules.data",
+    "read_triples": "domains.molecules.kg.triples",
+}
+__all__ = list(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'domains.molecules' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

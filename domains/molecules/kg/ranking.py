@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -30,8 +31,9 @@ SPLITS = ("train", "val", "test")
 class LinkRanking(Measurement):
     """Mean reciprocal rank, hits@1, 3, 10, mean rank and AMRI of `answer_ranks`, both ways together and apart.
 
-    Filtered by the triples of all splits. An inductive layout, whose `facts` come with the split, ranks among the
-    entities of those facts and of the split.
+    Filtered by the triples of all splits, also by those that a limit leaves out. With an inductive layout, whose
+    `facts` are a graph of their own, the test is ranked among the entities of that graph and all else among those of
+    training.
     """
 
     headline: ClassVar[Mapping[str, str]] = {"link prediction, filtered MRR": "links/mrr", "  hits@10": "links/hits@10"}
@@ -48,14 +50,15 @@ class LinkRanking(Measurement):
                 f"LinkRanking: '{self.modality}' is read by a {type(encoder).__name__}, not a LinkEncoder"
             )
         triples_N3 = split_triples(data, split, self.modality)
-        known_N3 = [split_triples(data, s, self.modality) for s in SPLITS if s != split and s in data.indices]
-        known_N3 += [triples_N3, encoder.graph.triples_T3, encoder.graph.facts_N3]
+        graph = encoder.graph
+        known_N3 = [known_triples(data, s, self.modality) for s in SPLITS] + [graph.triples_T3, graph.facts_N3]
         pool = None
-        if split == "test" and len(encoder.graph.facts_N3):
-            pool = np.unique(np.concatenate([encoder.graph.facts_N3, triples_N3])[:, [0, 2]])
+        if len(graph.facts_N3):  # two graphs: the test is about one, all else about the other
+            own_N3 = [graph.facts_N3, triples_N3] if split == "test" else [graph.triples_T3]
+            pool = np.unique(np.concatenate(own_N3)[:, [0, 2]])
         was_training = [module for module in encoder.modules() if module.training]
         encoder.eval()
-        found = both_ends(encoder, encoder.graph, triples_N3, np.concatenate(known_N3), pool=pool)
+        found = both_ends(encoder, graph, triples_N3, np.concatenate(known_N3), pool=pool)
         for module in was_training:
             module.training = True
         common = {"n_bootstrap": n_bootstrap, "seed": seed}
@@ -76,6 +79,24 @@ def split_triples(data: DataModule, split: str, modality: str) -> Ints:
     if not rows:
         raise DataError(f"split '{split}' holds no triple to rank")
     return np.stack(rows)
+
+
+def known_triples(data: DataModule, split: str, modality: str) -> Ints:
+    """(N, 3) ids of all triples of a split's layout, used or not, read once; unknown names make no answer."""
+    kept = _known.setdefault(data, {})
+    if split not in kept:
+        processor, rows = data.processors[modality], []
+        for record in data.layouts[split]:
+            source = record.sources.get(processor.of or modality)
+            try:
+                rows += [] if source is None else [processor.load(source)["triple"]]
+            except DataError:
+                continue
+        kept[split] = np.stack(rows) if rows else np.zeros((0, 3), np.int64)
+    return kept[split]
+
+
+_known: WeakKeyDictionary[DataModule, dict[str, Ints]] = WeakKeyDictionary()
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from kg_files import encoder_of, random_graph
+from kg_files import encoder_of, random_graph, write_graph
 
 from domains.molecules.kg import ComplEx, DistMult, RotatE, Tetra
 from domains.molecules.kg.ranking import both_ends
@@ -55,6 +55,39 @@ def test_equal_scores_give_the_middle_rank():
         encoder.links.relation.zero_()
     found = both_ends(encoder, encoder.graph, encoder.graph.triples_T3[:4], np.zeros((0, 3), np.int64))
     assert set(found["heads"].realistic) == {6.0}
+
+
+def test_an_inductive_test_is_ranked_among_the_entities_of_its_own_graph(tmp_path):
+    from core.config.schema import DataSettings
+    from core.data.datamodule import DataModule
+    from core.models import DualEncoder
+    from core.training.precision import Compute
+    from domains.molecules.kg import EntityTable, LinkEncoder, LinkRanking, RelationalConvolution, TripleProcessor
+    from domains.molecules.kg.layouts import InductiveTriples
+
+    pytest.importorskip("torch_geometric")
+    write_graph(tmp_path / "g")
+    facts = [("x", "likes", "y"), ("y", "likes", "z"), ("z", "knows", "x"), ("w", "knows", "x")]
+    write_graph(tmp_path / "g_ind", train=facts, test=[("y", "knows", "x")])
+    layouts = {s: InductiveTriples(root=tmp_path, split=s, graph="g") for s in ("train", "val", "test")}
+    settings = DataSettings(prepare_workers=0)
+    data = DataModule(layouts, {"triple": TripleProcessor(admit_unseen=True)}, settings, seed=0)
+    data.fit_processors()
+    data.prepare(("val", "test"), bad_csv=tmp_path / "bad.csv")
+    entities = RelationalConvolution(base=EntityTable(entities=8, width=4), relations=2)
+    encoder = LinkEncoder(entities=entities, links=DistMult(relations=2, dim=4))
+    model = DualEncoder(encoders={"graph": encoder}, modalities={"triple": "graph"}, dim=4)
+    model.take(data.processors)
+    found = {
+        split: LinkRanking().measure(
+            model, data, Compute(torch.device("cpu"), "32", 1), split=split, n_bootstrap=1, seed=0
+        )
+        for split in ("val", "test")
+    }
+    # test: x, y, z, w; of tails for (y, knows) none is known beside x, of heads for (knows, x) z and w are
+    assert found["test"]["links/candidates"] == (4 + 2) / 2
+    # val: a, b, c, d; (a, knows, d) is known from training
+    assert found["val"]["links/candidates"] == (4 + 3) / 2
 
 
 @pytest.mark.parametrize("grain", [0.0, 0.5])
