@@ -1,7 +1,7 @@
 """Entities with quarters of text beat entities of structure alone where descriptions tell the relations.
 
 Nayyeri et al. 2023: one dihedron model of links, a quarter of every entity from its words and one from its letters.
-The graph is rule-made, a fifth of its triples is trained on; descriptions of other entities are the control.
+The graph is rule-made, 8% of its triples are trained on; descriptions of other entities are the control.
 """
 
 from __future__ import annotations
