@@ -99,6 +99,7 @@ class SavedModel:
         for modality, node in config["processors"].items():
             processors[modality] = built_part(folder / "config.json", f"processors.{modality}", node)
             processors[modality].restore(folder / "processors" / modality)
+        model.take(processors)
         return cls(
             model=model.to(device),
             model_node=config["model"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ class Collate:
         return next((inputs[m][key] for m in self.mask_of if m in inputs and key in inputs[m]), None)
 
 
+@lru_cache(maxsize=2**16)
 def stable_id(text: str) -> int:
     """The same non-negative 63-bit integer for the same text, in every process."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1

@@ -61,6 +61,7 @@ class DataModule:
         train = self.layouts["train"]
         for modality, processor in self.processors.items():
             if not processor.of and modality not in fitted:
+                processor.read_tables(train.tables)
                 processor.fit(r.sources[modality] for r in train if modality in r.sources)
         for modality, processor in self.processors.items():
             if processor.of not in {"", *self.processors}:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, Protocol, runtime_checkable
 
 from core.errors import DataError, nearest
@@ -56,6 +57,7 @@ class Layout(ABC):
     what it needs is there (DataError naming what it looked for, and where), and sets `label_names`.
     `record` raises for no fault of the data: a file that is missing or damaged is found when it is read.
     absent: records left out because tables and disk do not agree on them (partial downloads).
+    tables: what records refer to by name and share, as table -> row -> content: descriptions of a graph's entities.
     """
 
     name: ClassVar[str]
@@ -64,6 +66,7 @@ class Layout(ABC):
     simulated: ClassVar[bool] = False
     label_names: tuple[str, ...] = ()
     absent: int = 0
+    tables: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
     def __init__(self, *, root: Path, split: str) -> None:
         self.root = Path(root)

@@ -108,6 +108,9 @@ class Processor(ABC):
         """Digest of what `fit` learned; empty when there is nothing."""
         return ""
 
+    def read_tables(self, tables: Mapping[str, Mapping[str, str]]) -> None:  # noqa: B027
+        """Take what the records of the training split refer to by name (`Layout.tables`); called before `fit`."""
+
     def fit(self, sources: Iterable[Any]) -> None:  # noqa: B027 - most processors have nothing to fit
         """Learn what `load` needs (a vocabulary) from training sources; called once, before the first `load`."""
 

@@ -9,13 +9,16 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from core.errors import ConfigError
 from core.types import Encoded, ModalityInput, Tokens
+
+if TYPE_CHECKING:
+    from core.data.processor import Processor
 
 Where = Literal["pre", "after_attn", "after_ffn"]
 WHERES = ("pre", "after_attn", "after_ffn")
@@ -88,6 +91,11 @@ class Encoder(nn.Module, ABC):
         computed. want: blocks whose output goes to Encoded.layers. hooks: see BlockHook. Only a `SteppableEncoder`
         takes these three; any other raises ConfigError.
         """
+
+    def take(self, processor: Processor) -> None:
+        """Learn from the fitted processor of a modality that this encoder reads what is data and not a weight (the
+        edges of a graph, features of its entities). Called before training and after loading; it may be called again.
+        Raises ConfigError when the two do not fit."""
 
     def refuse_steps(self, keep: Tensor | None, want: Collection[int], hooks: Sequence[BlockHook]) -> None:
         """Raise ConfigError if any of the three was asked for: for encoders without a token sequence."""

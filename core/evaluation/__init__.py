@@ -1,6 +1,7 @@
 """Figures of what a model learned: retrieval, zero-shot, probes, segmentation, embedding spaces."""
 
 from core.evaluation.alignment import AlignmentScores, alignment_scores, two_alternative_accuracy
+from core.evaluation.answers import AnswerScores, KnownAnswers, answer_ranks, answer_scores
 from core.evaluation.bootstrap import Interval, bootstrap_interval
 from core.evaluation.calibration import Reliability, operating_point, reliability, youden_threshold
 from core.evaluation.classification import (
@@ -50,11 +51,13 @@ from core.evaluation.zero_shot import (
 
 __all__ = [
     "AlignmentScores",
+    "AnswerScores",
     "ClassScores",
     "ClassificationScores",
     "ContinualScores",
     "Interval",
     "KNNProbe",
+    "KnownAnswers",
     "LabelScores",
     "LanguageConsistency",
     "LinearProbe",
@@ -71,6 +74,8 @@ __all__ = [
     "ZeroShot",
     "alignment_figures",
     "alignment_scores",
+    "answer_ranks",
+    "answer_scores",
     "average_figure",
     "average_over_time",
     "backward_transfer",

@@ -5,7 +5,8 @@ Shape legend: V = rows in which the modality is present, D = encoder width, E = 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,9 @@ from core.models.codebook import FromModel
 from core.models.projection import LinearProjection
 from core.models.token_projection import TokenProjection
 from core.types import Encoded, ModalityInput
+
+if TYPE_CHECKING:
+    from core.data.processor import Processor
 
 
 class DualEncoder(nn.Module):
@@ -100,6 +104,12 @@ class DualEncoder(nn.Module):
             f"{type(self).__name__} has an encoder for each modality and none for {', '.join(modalities)} together; "
             "name one modality, or pretrain a core.models.JointModel (adapters under one transformer)"
         )
+
+    def take(self, processors: Mapping[str, Processor]) -> None:
+        """Show every encoder the fitted processors of what it reads; see `Encoder.take`."""
+        for modality in self.reads:
+            if modality in processors:
+                self.encoder_of(modality).take(processors[modality])
 
     def width(self, modality: str) -> int:
         """D of a modality's pooled features."""

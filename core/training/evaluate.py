@@ -11,6 +11,7 @@ from core.errors import ConfigError
 from core.hub import SavedModel
 from core.training import setup
 from core.training.cli import Request
+from core.training.figures import build_figures
 from core.training.measure import measure
 from core.training.precision import resolve
 from core.training.pretrain import reading_progress, say
@@ -32,6 +33,7 @@ def run(request: Request) -> None:
     if config.data.processors:
         raise ConfigError("data.processors: evaluation reads data as the model was trained to; leave them out")
     settings = with_prompts(config.evaluation, saved)
+    figures = build_figures(settings.figures, saved.model)
     data_settings = config.data.model_copy(update={"processors": saved.processor_nodes})
     if "on_bad_record" not in config.data.model_fields_set:
         data_settings.on_bad_record = "raise"
@@ -42,7 +44,7 @@ def run(request: Request) -> None:
     data.prepare(splits, bad_csv=folder.path / "bad_records.csv", progress=reading_progress())
     measured = measure(
         saved.model, data, settings, compute, split=config.split, seed=config.seed,
-        scale=float(saved.about.get("logit_scale", 1.0)), tell=say,
+        scale=float(saved.about.get("logit_scale", 1.0)), figures=figures, tell=say,
     )  # fmt: skip
     layout = data.layouts[config.split]
     summary: dict[str, Any] = {
@@ -61,16 +63,18 @@ def run(request: Request) -> None:
     for note in measured.notes:
         say(f"note: {note}")
     print()
-    for line in headline(summary, config.split):
+    for line in headline(summary, config.split, measured.headline):
         print(line)
     print(f"\nreport  {report}\nfigures {folder.path / 'summary.json'}", flush=True)
 
 
 def with_prompts(settings: EvaluationSettings, saved: SavedModel) -> EvaluationSettings:
-    """The prompts the model was trained with and the modality that reads them, unless others are given."""
+    """The prompts and further figures the model was trained with, and the modality that reads the prompts, unless
+    others are given."""
     return settings.model_copy(
         update={
             "prompts": settings.prompts or saved.about.get("prompts", {}),
             "prompts_as": settings.prompts_as or saved.about.get("prompts_as", ""),
+            "figures": settings.figures or saved.about.get("figures", []),
         }
     )

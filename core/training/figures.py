@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from core.config.build import build
 from core.data.datamodule import DataModule
@@ -13,14 +13,20 @@ from core.training.precision import Compute
 
 
 class Figure(ABC):
-    """What a domain measures of a pretrained model. Its typed keyword-only `__init__` is its config."""
+    """What a domain measures of a pretrained model. Its typed keyword-only `__init__` is its config.
+
+    headline: label -> name of the numbers that are shown first on screen and in the report.
+    """
+
+    headline: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def measure(
-        self, model: DualEncoder, data: DataModule, *, split: str, compute: Compute, seed: int
+        self, model: DualEncoder, data: DataModule, *, split: str, compute: Compute, seed: int, n_bootstrap: int
     ) -> dict[str, float]:
         """Name -> finite number on a split; empty when the split has nothing to measure it on. The model is in
-        evaluation mode, without gradients."""
+        evaluation mode, without gradients. n_bootstrap: samples of an interval, which is `_low` and `_high` beside a
+        name; 1 during training, where no interval is needed."""
 
     def check(self, model: DualEncoder) -> None:  # noqa: B027 - most have nothing to check
         """Raises ConfigError, before data is read, for a model that it cannot measure."""
@@ -35,7 +41,14 @@ def build_figures(nodes: Sequence[Mapping[str, Any]], model: DualEncoder) -> lis
 
 
 def measured_figures(
-    figures: Sequence[Figure], model: DualEncoder, data: DataModule, *, split: str, compute: Compute, seed: int
+    figures: Sequence[Figure],
+    model: DualEncoder,
+    data: DataModule,
+    *,
+    split: str,
+    compute: Compute,
+    seed: int,
+    n_bootstrap: int,
 ) -> dict[str, float]:
     """The numbers of all figures, without gradients; the model is put back into the mode it was in."""
     import torch
@@ -45,7 +58,7 @@ def measured_figures(
     model.eval()
     with torch.no_grad():
         for figure in figures:
-            found |= figure.measure(model, data, split=split, compute=compute, seed=seed)
+            found |= figure.measure(model, data, split=split, compute=compute, seed=seed, n_bootstrap=n_bootstrap)
     for module in was_training:
         module.training = True
     return found

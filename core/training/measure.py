@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -37,6 +37,7 @@ from core.evaluation import (
 from core.evaluation.retrieval import retrieval_scores
 from core.models.dual_encoder import DualEncoder
 from core.training.features import Features, extract
+from core.training.figures import Figure, measured_figures
 from core.training.precision import Compute
 
 MIN_ROWS = 4  # fewer rows than this make no figure
@@ -59,6 +60,7 @@ class Measured:
     numbers: dict[str, float] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    headline: dict[str, str] = field(default_factory=dict)  # label -> name, of further figures
 
 
 def check_headline(
@@ -93,11 +95,12 @@ def measure(
     split: str,
     seed: int,
     scale: float,
+    figures: Sequence[Figure] = (),
     tell: Callable[[str], None] = lambda text: None,
     untrained: Callable[[], DualEncoder] | None = None,
 ) -> Measured:
-    """Every figure the settings ask for, on `split`. untrained: makes the same model with its first weights, for the
-    probe's baseline."""
+    """Every figure the settings ask for, on `split`. figures: the system's own, already built. untrained: makes the same
+    model with its first weights, for the probe's baseline."""
     tell(f"encoding the {split} split")
     found = extract(model, data.eval_loader(split), compute)
     result = Measured(found)
@@ -115,6 +118,11 @@ def measure(
         _zero_shot(result, read, kinds, settings.prompts, scale, split, common)
     if settings.probe is not None:
         _probes(result, model, data, settings, compute, split, common, tell, untrained)
+    for figure in figures:
+        tell(type(figure).__name__)
+        result.figures |= measured_figures([figure], model, data, split=split, compute=compute, **common)
+        result.headline |= figure.headline
+    result.numbers |= {f"{split}/{name}": value for name, value in result.figures.items()}
     return result
 
 
@@ -122,20 +130,23 @@ def validation(
     model: DualEncoder, data: DataModule, settings: EvaluationSettings, compute: Compute
 ) -> dict[str, float]:
     """Cheap figures during training: mean retrieval recall over directions, and the state of the embedding space."""
+    values: dict[str, float] = {}
+    if not any(processor.modality_kind == "text" for processor in data.processors.values()):
+        return values
     found = extract(model, data.eval_loader("val"), compute)
     image, text = headline_modalities(model, data.processors, settings, found)
     if image not in found.rows or text not in found.rows:
-        return {}
+        return values
     of_a, of_b, rows = found.paired(image, text)
     if len(rows) < MIN_ROWS:
-        return {}
+        return values
     a, b = torch.from_numpy(found.vectors[image][of_a]), torch.from_numpy(found.vectors[text][of_b])
     keys = found.keys.get(text, np.arange(len(found.ids)))[rows]
-    values: dict[str, float] = {}
+    recalls: dict[str, float] = {}
     for name, (q, g) in {"image_to_text": (a, b), "text_to_image": (b, a)}.items():
         scores = retrieval_scores(q, g, keys, keys, n_bootstrap=1)
-        values |= {f"{name}/R@5": scores.recall[5].value}
-    values["mean_recall"] = float(np.mean(list(values.values())))
+        recalls |= {f"{name}/R@5": scores.recall[5].value}
+    values |= recalls | {"mean_recall": float(np.mean(list(recalls.values())))}
     return values | {f"space/{k}": v for k, v in alignment_figures(a, b).items()}
 
 

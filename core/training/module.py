@@ -37,6 +37,15 @@ def seed_of(seed: int, step: int, rank: int = 0) -> int:
     return ((seed * _MIX) ^ (step * 0xBF58476D1CE4E5B9) ^ (rank * 0x94D049BB133111EB)) & (2**63 - 1)
 
 
+def seed_generators(key: int) -> None:
+    """`torch.manual_seed` for the devices that are there. That one also notes the seed, with a formatted traceback, for
+    each kind of device that is not: a millisecond of every step."""
+    torch.default_generator.manual_seed(key)
+    for device in (torch.cuda, torch.mps, torch.xpu):
+        if device.is_available():
+            device.manual_seed_all(key) if hasattr(device, "manual_seed_all") else device.manual_seed(key)
+
+
 class TrainingModule(L.LightningModule):
     """Trains `model` by `objective` from step `start` to `total`.
 
@@ -96,7 +105,7 @@ class TrainingModule(L.LightningModule):
         if self._epoch_steps is not None and step % self._epoch_steps == 0:
             self.objective.on_epoch(self.model, step // self._epoch_steps)  # type: ignore[arg-type]
         key = seed_of(self.seed, step, self.global_rank)
-        torch.manual_seed(key)  # dropout and the like: a function of the step, so a resumed run draws the same
+        seed_generators(key)  # dropout and the like: a function of the step, so a resumed run draws the same
         lr = set_lr(self.optimizers(use_pl_optimizer=False), lr_factor(step, self.total, self.optim))  # type: ignore[arg-type]
         loss, logs = self.objective(self.make_step(batch, step))
         value = float(loss.detach())

@@ -79,7 +79,7 @@ def run(request: Request) -> None:
         module, folder, compute, config, facts, what=request.system or "pretrain",
         measure_val=lambda: (
             validation(model, data, config.evaluation, compute)
-            | measured_figures(figures, model, data, split="val", compute=compute, seed=config.seed)
+            | measured_figures(figures, model, data, split="val", compute=compute, seed=config.seed, n_bootstrap=1)
         ),
         watch=config.evaluation.watch, resume=resume,
     )  # fmt: skip
@@ -89,12 +89,9 @@ def run(request: Request) -> None:
     model.to(compute.device)
     scale = _scale_of(objective)
     measured = measure(
-        model, data, config.evaluation, compute, split="test", seed=config.seed, scale=scale, tell=say,
+        model, data, config.evaluation, compute, split="test", seed=config.seed, scale=scale, figures=figures, tell=say,
         untrained=(lambda: _fresh(config, compute)) if config.evaluation.untrained_baseline else None,
     )  # fmt: skip
-    own = measured_figures(figures, model, data, split="test", compute=compute, seed=config.seed)
-    measured.figures |= own
-    measured.numbers |= {f"test/{name}": value for name, value in own.items()}
     layout = data.layouts["test"]
     summary: dict[str, Any] = {
         **measured.numbers,
@@ -122,6 +119,7 @@ def run(request: Request) -> None:
         "logit_scale": scale,
         "prompts": config.evaluation.prompts,
         "prompts_as": config.evaluation.prompts_as,
+        "figures": config.evaluation.figures,
     }
     saved = SavedModel(
         model=model.cpu(),
@@ -131,12 +129,12 @@ def run(request: Request) -> None:
         about=about,
     )
     facts_shown = environment(compute.threads)
-    saved.save_pretrained(folder.model, card=model_card(request, about, summary, facts_shown))
+    saved.save_pretrained(folder.model, card=model_card(request, about, summary, facts_shown, measured.headline))
     folder.write_summary(summary)
     report = pretrain_report(request, folder, config.evaluation, data, measured, summary, facts_shown)
     for note in measured.notes:
         say(f"note: {note}")
-    show_results(folder, report, summary, measured.image)
+    show_results(folder, report, summary, measured.headline)
 
 
 def open_data(
@@ -301,11 +299,11 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def show_results(folder: RunFolder, report: Path, summary: dict[str, Any], image: str) -> None:
+def show_results(folder: RunFolder, report: Path, summary: dict[str, Any], further: Mapping[str, str]) -> None:
     """The last lines on screen: what was achieved, and where it lies."""
     from core.training.reporting import headline
 
     print()
-    for line in headline(summary):
+    for line in headline(summary, further=further):
         print(line)
     print(f"\nreport  {report}\nmodel   {folder.model}\nfigures {folder.path / 'summary.json'}", flush=True)

@@ -22,7 +22,7 @@ from core.training.tasks import MapSegmentation, Outcome, Segmentation, Task
 ANSWERS = 5
 
 
-def headline(summary: Mapping[str, Any], split: str = "test") -> list[str]:
+def headline(summary: Mapping[str, Any], split: str = "test", further: Mapping[str, str] | None = None) -> list[str]:
     """The figures that say whether a run went well, one line each, beside what chance or a baseline gives."""
     lines = []
 
@@ -43,6 +43,8 @@ def headline(summary: Mapping[str, Any], split: str = "test") -> list[str]:
     for share in ("1pct", "10pct", "100pct"):
         add(f"linear probe, {share[:-3]}% labels, AUROC", f"probe_{share}/macro_auroc")
         add("  the same, untrained encoder", f"probe_{share}_untrained/macro_auroc")
+    for label, name in (further or {}).items():
+        add(label, name)
     if "train_wall_s" in summary:
         lines.append(
             f"{'training':<34} {summary['train_wall_s']:.0f} s, {summary['samples_per_s']:.0f} samples/s, "
@@ -51,10 +53,16 @@ def headline(summary: Mapping[str, Any], split: str = "test") -> list[str]:
     return lines
 
 
-def model_card(request: Request, about: dict[str, Any], summary: dict[str, Any], facts: dict[str, str]) -> str:
+def model_card(
+    request: Request,
+    about: dict[str, Any],
+    summary: dict[str, Any],
+    facts: dict[str, str],
+    further: Mapping[str, str] | None = None,
+) -> str:
     """README.md of the saved model; every figure in it is read from the summary."""
     warning = "\n> Trained and evaluated on SIMULATED data. It knows nothing of real patients.\n"
-    figures = "\n".join(f"    {line}" for line in headline(summary))
+    figures = "\n".join(f"    {line}" for line in headline(summary, further=further))
     environment = "\n".join(f"- {name}: {value}" for name, value in facts.items())
     command = f"{request.command}{f' --config {request.system}' if request.system else ''}"
     return f"""# {about["domain"]} / {about["system"]}
@@ -97,7 +105,7 @@ def pretrain_report(
 ) -> Path:
     """report.html of a pretraining or an evaluation run."""
     report = _start(request, data, split)
-    _tiles(report, summary, split)
+    _tiles(report, summary, split, measured.headline)
     records = list(folder.metrics())
     if records:
         report.add_curves("Training", records, note="Terms are unweighted; val/ is measured on the validation split.")
@@ -184,7 +192,7 @@ def _start(request: Request, data: DataModule, split: str) -> Report:
     return Report(title=title, subtitle=f"{layout.name}: {counts} records", banner=banner, footer=request.command)
 
 
-def _tiles(report: Report, summary: Mapping[str, Any], split: str) -> None:
+def _tiles(report: Report, summary: Mapping[str, Any], split: str, further: Mapping[str, str]) -> None:
     def tile(label: str, name: str, chance: float | None = None, note: str = "") -> None:
         value = summary.get(f"{split}/{name}")
         if value is not None:
@@ -202,6 +210,8 @@ def _tiles(report: Report, summary: Mapping[str, Any], split: str) -> None:
     untrained = summary.get(f"{split}/probe_10pct_untrained/macro_auroc")
     note = "" if untrained is None else f"untrained encoder {untrained:.3f}"
     tile("linear probe, 10% labels", "probe_10pct/macro_auroc", 0.5, note)
+    for label, name in further.items():
+        tile(label, name)
 
 
 def _retrieval(report: Report, data: DataModule, measured: Measured, count: int, split: str) -> None:

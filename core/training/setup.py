@@ -155,7 +155,8 @@ def check_parts(model: DualEncoder, objective: Objective, processors: Mapping[st
 
 
 def check_fit(model: DualEncoder, processors: Mapping[str, Processor], layouts: Mapping[str, Layout]) -> None:
-    """Refuse a model and data that do not belong together, before anything is trained.
+    """Refuse a model and data that do not belong together, before anything is trained; encoders take from the fitted
+    processors what they need to know.
 
     A text encoder needs enough rows for the vocabulary, and the training split a modality that the model reads.
     """
@@ -174,6 +175,7 @@ def check_fit(model: DualEncoder, processors: Mapping[str, Processor], layouts: 
         made, read = (getattr(part, "input_spec", None) for part in (processors[modality], model.encoder_of(modality)))
         if made is not None and read is not None and made != read:
             raise ConfigError(f"'{modality}': the processor makes {made}, the encoder reads {read}; give both the same")
+    model.take(processors)
     train = layouts["train"]
     seen: set[str] = set()
     for index in range(min(len(train), 256)):

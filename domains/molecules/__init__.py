@@ -1,4 +1,4 @@
-"""Molecules, their texts and reactions. Light to import: torch, RDKit come with the first use of a name."""
+"""Molecules, their texts and reactions, and knowledge graphs. Light to import: torch, RDKit come with use."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _WHERE = {
     "load_encoder": "core.hub",
     "read_molecule": "domains.molecules.io",
     "read_reaction": "domains.molecules.io",
+    "read_triples": "domains.molecules.kg.triples",
     "MoleculePolicy": "domains.molecules.policy",
     "graph_of": "domains.molecules.graphs",
     "layout_class": "domains.molecules.data",

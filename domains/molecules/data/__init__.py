@@ -1,4 +1,4 @@
-"""Layouts of molecular datasets, by name. Nothing is imported until a layout is asked for."""
+"""Layouts of molecular datasets and knowledge graphs, by name. Nothing is imported until a layout is asked for."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ LAYOUTS = {
     "pubchem324k": "domains.molecules.data.pubchem:PubChem324k",
     "uspto50k": "domains.molecules.data.reactions:USPTO50k",
     "openexp": "domains.molecules.data.reactions:OpenExp",
+    "triples": "domains.molecules.kg.layouts:TripleFolder",
+    "fb15k_237": "domains.molecules.kg.layouts:FB15k237",
+    "wn18rr": "domains.molecules.kg.layouts:WN18RR",
+    "codex": "domains.molecules.kg.layouts:CoDEx",
+    "umls": "domains.molecules.kg.layouts:UMLS",
+    "kinships": "domains.molecules.kg.layouts:Kinships",
+    "nations": "domains.molecules.kg.layouts:Nations",
+    "inductive_triples": "domains.molecules.kg.layouts:InductiveTriples",
+    "described_pairs": "domains.molecules.kg.rule_made:DescribedPairs",
 }
 
 

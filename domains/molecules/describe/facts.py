@@ -42,9 +42,10 @@ class Facts:
 
 def facts_of(mol: Any) -> Facts:
     """The facts of an RDKit molecule; deterministic."""
-    from rdkit.Chem import QED, Crippen, Descriptors, rdMolDescriptors
+    from rdkit.Chem import QED, Descriptors, rdMolDescriptors
 
     Chem = chem()
+    named: Any = Descriptors  # its functions are made when it is imported
     elements: dict[str, int] = {}
     for atom in (mol.GetAtomWithIdx(i) for i in range(mol.GetNumAtoms())):
         elements[atom.GetSymbol()] = elements.get(atom.GetSymbol(), 0) + 1
@@ -55,8 +56,8 @@ def facts_of(mol: Any) -> Facts:
         rings=ring_counts(mol),
         elements=dict(sorted(elements.items(), key=lambda pair: (pair[0] != "C", pair[0]))),
         atoms=mol.GetNumHeavyAtoms(),
-        weight=Descriptors.MolWt(mol),
-        log_p=Crippen.MolLogP(mol),
+        weight=named.MolWt(mol),
+        log_p=named.MolLogP(mol),
         polar_area=rdMolDescriptors.CalcTPSA(mol),
         donors=rdMolDescriptors.CalcNumHBD(mol),
         acceptors=rdMolDescriptors.CalcNumHBA(mol),

@@ -30,7 +30,7 @@ def conformer(mol: Any, *, seed: int = 0, hydrogens: bool = False, optimise: boo
             raise DataError(
                 f"'{name}': {whole.GetNumAtoms()} atoms with hydrogen, over {MOST_ATOMS}; too large to embed"
             )
-        settings = rdDistGeom.ETKDGv3()
+        settings: Any = rdDistGeom.ETKDGv3()
         settings.randomSeed = seed
         settings.maxIterations = ATTEMPTS
         settings.timeout = 10  # seconds

@@ -66,7 +66,7 @@ class RegistrationError(Figure):
         matcher_of(model.encoders, model.reads, self.first, self.second)
 
     def measure(
-        self, model: DualEncoder, data: DataModule, *, split: str, compute: Compute, seed: int
+        self, model: DualEncoder, data: DataModule, *, split: str, compute: Compute, seed: int, n_bootstrap: int
     ) -> dict[str, float]:
         errors: dict[str, list[float]] = {name: [] for name in METHODS}
         points: list[np.ndarray] = []
