@@ -94,7 +94,7 @@ def collect(
 def grey(reader: WindowReader, window: Window, bands: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """(S, S) float32 in [0, 1] of a window, as the matcher saw pictures in training, and what is known in it."""
     stored_CSS, known_CSS = reader.stored(window, bands)
-    known_SS = known_CSS.all(axis=0)
+    known_SS = np.asarray(known_CSS.all(axis=0))
     values = torch.from_numpy(np.where(known_CSS, stored_CSS, 0).astype(np.float32))
     shown = composite(values[None], torch.from_numpy(known_SS)[None])
     return shown[0, 0].numpy(), known_SS

@@ -5,8 +5,7 @@ Shape legend: B = pairs of a step, H, W = rows and columns, M = coarse matches, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -109,12 +108,15 @@ class MatchPairs(Term):
         return pair_M, cell_M, truth.partner_BN[pair_M, cell_M]
 
 
-def matcher_of(encoders: nn.ModuleDict, reads: dict[str, str], first: str, second: str) -> LoFTRMatcher:
+def matcher_of(
+    encoders: Mapping[str, nn.Module] | nn.ModuleDict, reads: Mapping[str, str], first: str, second: str
+) -> LoFTRMatcher:
     """The matcher that reads both modalities. Raises ConfigError where there is none."""
-    names = {reads.get(first), reads.get(second)}
-    encoder = encoders[next(iter(names))] if len(names) == 1 and None not in names else None
+    names = {reads.get(first, ""), reads.get(second, "")}
+    name = names.pop()
+    encoder = encoders[name] if not names and name in encoders else None
     if not isinstance(encoder, LoFTRMatcher):
         raise ConfigError(
             f"model: '{first}' and '{second}' are to be read by one domains.remote_sensing.registration.LoFTRMatcher"
         )
-    return cast(LoFTRMatcher, encoder)
+    return encoder
