@@ -17,6 +17,7 @@ from domains.molecules.graphs.fragments import scaffold
 from domains.molecules.io.rdkit import chem
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
 ALPHAS = tuple(10.0**k for k in range(-3, 6))
 SHARES = (0.8, 0.9)  # ends of training and validation
 
@@ -43,7 +44,7 @@ def morgan_counts(mols: Sequence[object], *, radius: int = 2, size: int = 2048) 
     return np.log1p(np.stack([generator.GetCountFingerprintAsNumPy(mol) for mol in mols]).astype(np.float64))
 
 
-def scaffold_parts(mols: Sequence[object], seed: int) -> tuple[Array, Array, Array]:
+def scaffold_parts(mols: Sequence[object], seed: int) -> tuple[Rows, Rows, Rows]:
     """Row numbers of training, validation and test: scaffolds in a random order by `seed`, 80 / 10 / 10 of them.
 
     Every molecule without rings is a scaffold of its own.
@@ -55,7 +56,7 @@ def scaffold_parts(mols: Sequence[object], seed: int) -> tuple[Array, Array, Arr
     return rows[parts[0]], rows[parts[1]], rows[parts[2]]
 
 
-def ridge_figures(x_ND: Array, y_N: Array, parts: Sequence[tuple[Array, Array, Array]]) -> Figures:
+def ridge_figures(x_ND: Array, y_N: Array, parts: Sequence[tuple[Rows, Rows, Rows]]) -> Figures:
     """Ridge regression on standardised features; strength chosen on validation rows, for each split anew.
 
     Raises DataError when a split has too few molecules to fit or to score.
