@@ -99,8 +99,10 @@ def measure(
     tell: Callable[[str], None] = lambda text: None,
     untrained: Callable[[], DualEncoder] | None = None,
 ) -> Measured:
-    """Every figure the settings ask for, on `split`. figures: the system's own, already built. untrained: makes the same
-    model with its first weights, for the probe's baseline."""
+    """Every figure the settings ask for, on `split`. figures: the system's own, already built.
+
+    untrained: makes the same model with its first weights, for the probe's baseline.
+    """
     tell(f"encoding the {split} split")
     found = extract(model, data.eval_loader(split), compute)
     result = Measured(found)

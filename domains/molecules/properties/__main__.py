@@ -18,12 +18,13 @@ def main() -> None:
     parser.add_argument("--modality", default="graph", help="the modality that reads molecules")
     parser.add_argument("--sets", nargs="+", default=list(SETS), help=f"among: {', '.join(SETS)}")
     parser.add_argument("--seeds", type=int, default=5, help="scaffold splits, and untrained encoders")
+    parser.add_argument("--most", type=int, help="molecules of a set, the first ones (default: all)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     given = parser.parse_args()
 
     from domains.molecules.properties.run import run
 
-    figures = run(given.model, given.modality, given.sets, seeds=given.seeds)
+    figures = run(given.model, given.modality, given.sets, seeds=given.seeds, most=given.most)
     if given.out is not None:
         given.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 

@@ -18,11 +18,12 @@ from domains.molecules.properties.probe import compare, morgan_counts
 from domains.molecules.standardise import isomeric_key
 
 
-def run(where: Path, modality: str, sets: Sequence[str], *, seeds: int) -> dict[str, Any]:
+def run(where: Path, modality: str, sets: Sequence[str], *, seeds: int, most: int | None = None) -> dict[str, Any]:
     """Set -> features -> figures; each set is printed as it is done.
 
     "untrained" is the same encoder with fresh weights. Features are the encoder's own pooled states, before the
-    projection. Molecules that RDKit refuses are counted and left out; each is taken once.
+    projection. Molecules that RDKit refuses are counted and left out; each is taken once. most: molecules of a set that
+    are taken, the first ones; None = all.
     """
     trained = SavedModel.from_pretrained(where).encoder(modality)
     fresh = SavedModel.from_pretrained(where)
@@ -30,7 +31,7 @@ def run(where: Path, modality: str, sets: Sequence[str], *, seeds: int) -> dict[
     out: dict[str, Any] = {}
     for name in sets:
         found = property_set(name)
-        read = read_many(found.smiles)
+        read = read_many(found.smiles[:most])
         rows: dict[str, int] = {}
         for row, mol in enumerate(read):
             if not isinstance(mol, DataError):

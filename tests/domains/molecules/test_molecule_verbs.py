@@ -9,24 +9,30 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rdkit")
+pytest.importorskip("torch_geometric")
 
 import core
+from core.config.tree import load_system
 from core.errors import ConfigError, DataError
 from core.hub import SavedModel
 from core.training import cli
 from domains.molecules.properties.run import run as properties
 
 FOLDER = Path(core.__file__).parents[1] / "configs" / "molecules" / "pretrain"
-SYSTEMS = sorted(p.stem for p in FOLDER.glob("[!_]*.yaml") if "base: _molecules" in p.read_text())
-SMALL = {
-    "data.layout_args": json.dumps({"most": 100}), "data.batch_size": "8", "trainer.max_steps": "2",
-    "trainer.threads": "1",     "trainer.progress": "false", "evaluation.bootstrap": "5", "evaluation.gallery": "1",
+SYSTEMS = sorted(p.stem for p in FOLDER.glob("[!_]*.yaml"))
+BRIEF = [
+    "--data.batch_size", "8", "--trainer.max_steps", "2", "--trainer.log_every", "1", "--trainer.threads", "1",
+    "--trainer.progress", "false", "--evaluation.bootstrap", "5", "--evaluation.gallery", "1",
+]  # fmt: skip
+TRIPLES = {
+    "train": "a\tlikes\tb\nb\tlikes\tc\nc\tknows\ta\na\tknows\td\nd\tlikes\ta\n",
+    "valid": "b\tknows\td\n", "test": "c\tlikes\td\n", "entity2text": "a\tred apple\nb\tpear\n",
 }  # fmt: skip
+MOLECULES = ["--data.layout_args", json.dumps({"most": 100})]
 
 
 def pretrain(folder: Path, *argv: str) -> int:
-    words = [word for name, value in SMALL.items() for word in (f"--{name}", value)]
-    return cli.main("molecules", "pretrain", ["--run_dir", str(folder), *words, *argv])
+    return cli.main("molecules", "pretrain", ["--run_dir", str(folder), *BRIEF, *(argv or MOLECULES)])
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +54,26 @@ def test_pretraining_without_a_system_is_the_default_one(run):
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_every_system_trains_and_its_model_reads_strings_and_files(system, tmp_path):
-    assert pretrain(tmp_path / "run", "--config", system) == 0
-    encoder = SavedModel.from_pretrained(tmp_path / "run").encoder("graph")
-    vector = encoder.encode("CC(=O)Oc1ccccc1C(=O)O")
+def test_every_system_trains_and_its_model_is_loaded_and_encodes(system, tmp_path):
+    links = "triple" in load_system(FOLDER / f"{system}.yaml")["data"]["processors"]
+    for split, lines in TRIPLES.items():
+        (tmp_path / f"{split}.txt").write_text(lines)
+    graph = ["--data.layout", "triples", "--data.root", str(tmp_path)]
+    assert pretrain(tmp_path / "run", "--config", system, *(graph if links else MOLECULES)) == 0
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert len(losses) == 2
+    assert np.isfinite(losses).all()
+    saved = SavedModel.from_pretrained(tmp_path / "run")
+    modality, source = ("triple", "a\tlikes\tb") if links else ("graph", "CC(=O)Oc1ccccc1C(=O)O")
+    vector = saved.encoder(modality).encode(source)
+    assert vector.shape == (saved.model.dim,)
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_saved_model_reads_strings_and_files(run, tmp_path):
+    encoder = SavedModel.from_pretrained(run).encoder("graph")
+    vector = encoder.encode("CC(=O)Oc1ccccc1C(=O)O")
     (tmp_path / "a.smi").write_text("CC(=O)Oc1ccccc1C(=O)O aspirin\n")
     np.testing.assert_allclose(encoder.encode(tmp_path / "a.smi"), vector, atol=1e-5)
     with pytest.raises(DataError, match=r"C1CC.*not a SMILES"):
@@ -60,7 +81,7 @@ def test_every_system_trains_and_its_model_reads_strings_and_files(system, tmp_p
 
 
 def test_graphs_of_another_vocabulary_are_refused_before_training(tmp_path, capsys):
-    assert pretrain(tmp_path / "run", "--data.processors.graph.init_args.vocabulary", "ogb9") != 0
+    assert pretrain(tmp_path / "run", *MOLECULES, "--data.processors.graph.init_args.vocabulary", "ogb9") != 0
     said = capsys.readouterr().err
     assert "'graph': the processor makes atom and bond vocabulary 'ogb9', the encoder reads" in said
 
@@ -78,7 +99,7 @@ def test_embedding_a_table_gives_a_vector_per_molecule(run, tmp_path):
 
 
 def test_property_probes_compare_with_fingerprints_and_no_training(run, capsys):
-    figures = properties(run, "graph", ["chembl_series"], seeds=1)
+    figures = properties(run, "graph", ["chembl_series"], seeds=1, most=200)
     assert set(figures["chembl_series"]) == {"pretrained", "untrained", "morgan", "pretrained + morgan"}
     assert "measured; the series CHEMBL2321810" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="property set 'colour'"):

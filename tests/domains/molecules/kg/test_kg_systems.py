@@ -1,4 +1,4 @@
-"""Every knowledge graph system trains, ranks, is saved, loaded and evaluated again through the real command."""
+"""Knowledge graphs through the real command: trained, ranked, saved, loaded, evaluated again; faults of a user."""
 
 import json
 
@@ -6,22 +6,9 @@ import numpy as np
 import pytest
 from kg_files import TEST, TRAIN, VALID, write_graph
 
-from core.hub import SavedModel
 from core.training.cli import main
 from domains.molecules.kg.ranking import LinkRanking
 
-SYSTEMS = (
-    "rgcn_distmult",
-    "gat_distmult",
-    "transe",
-    "distmult",
-    "complex",
-    "complex_n3",
-    "rotate",
-    "quate",
-    "hypercomplex_kg",
-    "hypercomplex_structure",
-)
 BRIEF = [
     "--trainer.max_steps", "2", "--trainer.validate_every", "1", "--trainer.checkpoint_every", "2", "--data.batch_size",
     "3", "--trainer.threads", "1", "--data.layout", "triples", "--data.max_bad_share", "1",
@@ -36,32 +23,26 @@ def root(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
-def test_a_system_runs_and_is_saved(name, root, tmp_path, capsys):
+@pytest.mark.parametrize("name", ["complex", "hypercomplex_kg"])
+def test_a_run_ranks_and_the_saved_model_ranks_the_same(name, root, tmp_path, capsys):
     run = tmp_path / "run"
-    assert (
-        main("molecules", "pretrain", ["--config", name, "--data.root", str(root), "--run_dir", str(run), *BRIEF]) == 0
-    )
+    words = ["--config", name, "--data.root", str(root), "--run_dir", str(run), *BRIEF]
+    assert main("molecules", "pretrain", words) == 0
     summary = json.loads((run / "summary.json").read_text())
     assert 0 < summary["test/links/mrr"] <= 1
     assert summary["test/links/mrr_low"] <= summary["test/links/mrr"] <= summary["test/links/mrr_high"]
     assert summary["test/links/questions"] == 4
     assert summary["records_skipped/test"] == 1  # the triple with an entity that training does not hold
-    shown = capsys.readouterr().out
-    assert "link prediction, filtered MRR" in shown
+    assert "link prediction, filtered MRR" in capsys.readouterr().out
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert any("val/links/mrr" in line for line in lines)
-    saved = SavedModel.from_pretrained(run)
-    encoder = saved.encoder("triple")
-    assert encoder.encode_samples([encoder.processor.load("a\tlikes\tb")]).shape == (1, saved.model.dim)
-    if name in ("complex", "hypercomplex_kg"):
-        again = ["--model", str(run), "--run_dir", str(tmp_path / "again"), "--data.root", str(root)]
-        again += ["--data.layout", "triples", "--data.on_bad_record", "skip", "--data.max_bad_share", "1"]
-        again += ["--data.augment", "false", "--evaluation.probe", "null", "--evaluation.bootstrap", "5"]
-        assert main("molecules", "evaluate", again) == 0
-        second = json.loads((tmp_path / "again" / "summary.json").read_text())
-        for figure in ("mrr", "hits@10", "mean_rank"):
-            assert second[f"test/links/{figure}"] == summary[f"test/links/{figure}"]
+    again = ["--model", str(run), "--run_dir", str(tmp_path / "again"), "--data.root", str(root)]
+    again += ["--data.layout", "triples", "--data.on_bad_record", "skip", "--data.max_bad_share", "1"]
+    again += ["--data.augment", "false", "--evaluation.probe", "null", "--evaluation.bootstrap", "5"]
+    assert main("molecules", "evaluate", again) == 0
+    second = json.loads((tmp_path / "again" / "summary.json").read_text())
+    for figure in ("mrr", "hits@10", "mean_rank"):
+        assert second[f"test/links/{figure}"] == summary[f"test/links/{figure}"]
 
 
 def test_a_model_that_is_too_small_says_how_large_it_has_to_be(root, tmp_path, capsys):
