@@ -41,7 +41,7 @@ def pretrained(
     """The run to start from: the one given with --run, or one of this seed, made here."""
     if options.run is not None:
         return options.run.absolute()
-    arguments = ["--config", system, "--seed", str(seed), *_common(size, size.pretrain_steps), *extra]
+    arguments = ["--config", system, "--seed", str(seed), *common(size, size.pretrain_steps), *extra]
     folder = options.folder.absolute() / f"pretrain-{system}-seed{seed}"
     run_command(DOMAIN, "pretrain", [*arguments, *options.overrides], folder, start=start)
     return folder
@@ -55,12 +55,13 @@ def finetuned(
     folder = options.folder.absolute() / f"{name}-seed{seed}"
     given = [
         "--config", system, "--from_run", str(source), "--seed", str(seed), "--bootstrap", str(size.bootstrap),
-        *_common(size, size.finetune_steps), *arguments, *options.overrides,
+        *common(size, size.finetune_steps), *arguments, *options.overrides,
     ]  # fmt: skip
     return folder, run_command(DOMAIN, "finetune", given, folder, start=start)
 
 
-def _common(size: Size, steps: int) -> list[str]:
+def common(size: Size, steps: int) -> list[str]:
+    """Arguments that set the size of a run."""
     words = ["--trainer.max_steps", str(steps), "--trainer.validate_every", str(steps)]
     if size.places is not None:
         words += ["--data.layout_args.places", as_flow(size.places)]

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmarks.commands import Launch, launch, pick
-from benchmarks.remote_sensing._runs import Size, as_flow, finetuned, pretrained, size_of
+from benchmarks.remote_sensing._runs import finetuned, pretrained, size_of
 from benchmarks.result import Comparison, Options, Result, per_seed
 
 # config -> the figure that decides, and what is shown beside it
@@ -30,7 +30,7 @@ def run(options: Options, *, start: Launch = launch) -> Result:
         values: dict[str, dict[str, float]] = {arm: {} for arm in ARMS}
         for task, figures in TASKS.items():
             for arm in ARMS:
-                words = ["--init", arm, "--label_fraction", str(FRACTION), *_limits(task, size)]
+                words = ["--init", arm, "--label_fraction", str(FRACTION)]
                 folder, summary = finetuned(f"{task}-{arm}", task, seed, source, options, size, words, start=start)
                 picked = pick(summary, figures, folder)
                 values[arm] |= {f"{task} {name.removeprefix('test/')}": value for name, value in picked.items()}
@@ -49,10 +49,3 @@ def run(options: Options, *, start: Launch = launch) -> Result:
         config=config,
         comparisons=tuple(Comparison(metric, "pretrained", "scratch") for metric in decisive),
     )
-
-
-def _limits(task: str, size: Size) -> list[str]:
-    """Pairs of dates come from another layout, with fewer places."""
-    if task != "change" or size.places is None:
-        return []
-    return ["--data.layout_args.places", as_flow(size.places)]

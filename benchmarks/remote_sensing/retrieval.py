@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from benchmarks.commands import Launch, launch, pick, run_command
-from benchmarks.remote_sensing._runs import DOMAIN, _common, size_of
+from benchmarks.remote_sensing._runs import DOMAIN, common, size_of
 from benchmarks.result import Comparison, Options, Result, per_seed
 
 FIGURES = ("R@5", "R@5_chance")
@@ -23,9 +23,7 @@ def run(options: Options, *, start: Launch = launch) -> Result:
         for image in ("s2", "s1"):
             folder = options.folder.absolute() / f"closp-{image}-seed{seed}"
             words = ["--config", "closp", "--seed", str(seed), "--evaluation.image", image, *options.overrides]
-            summary = run_command(
-                DOMAIN, "pretrain", [*words, *_common(size, size.pretrain_steps)], folder, start=start
-            )
+            summary = run_command(DOMAIN, "pretrain", [*words, *common(size, size.pretrain_steps)], folder, start=start)
             picked = pick(summary, [f"{DIRECTION}/{name}" for name in FIGURES], folder)
             values["closp"][f"{image} R@5"] = picked[f"{DIRECTION}/R@5"]
             values["chance"][f"{image} R@5"] = picked[f"{DIRECTION}/R@5_chance"]

@@ -93,7 +93,9 @@ class ChangeDetection(MapSegmentation):
         self, model: Downstream, data: DataModule, compute: Compute, split: str
     ) -> tuple[np.ndarray, list[int], list[Any]]:
         """(N, 2, 2) pixels of each pair in which both pictures are there, groups, and pictures of some."""
-        counts, groups, pictures = [], [], []
+        counts: list[np.ndarray] = []
+        groups: list[int] = []
+        pictures: list[Any] = []
         for batch in data.eval_loader(split):
             chosen = only(batch, model.modalities)
             if len(chosen.inputs) < 2 or self.mask not in batch.masks:

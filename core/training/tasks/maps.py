@@ -154,7 +154,7 @@ class MapSegmentation(Task):
     ) -> Outcome:
         model.eval()
         outcome = Outcome(protocol=map_protocol())
-        kept: dict[str, NDArray[Any]] = {"all": np.array("+".join(model.modalities))}
+        kept: dict[str, Any] = {"all": np.array("+".join(model.modalities))}
         for chosen in parts_of(model.modalities):
             counts, groups = [], []
             for batch in data.eval_loader("test"):

@@ -76,7 +76,7 @@ def simulate(seed: SeedLike, *, size: int = SIZE, climate: str = "", events: boo
     if climate and climate not in chosen:
         raise ConfigError(f"climate: is '{climate}'{nearest(climate, chosen)}")
     sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    where, ground, year, light, radar, faults, words, chance = sequence.spawn(8)
+    where, ground, year, light, radar, faults, wording, chance = sequence.spawn(8)
     place = sample_place(np.random.default_rng(where), chosen.get(climate))
     cover = sample_cover(np.random.default_rng(ground), place, size)
     event = sample_event(np.random.default_rng(chance), cover) if events else None
@@ -97,7 +97,7 @@ def simulate(seed: SeedLike, *, size: int = SIZE, climate: str = "", events: boo
     for stack in (reflectance_TCHW, radar_TPHW):
         _cut_edges(dice, stack)
     facts = tuple(facts_of(place, view.cover, view.seasons, t) for t, view in enumerate(chosen_view))
-    words = np.random.default_rng(words)
+    words = np.random.default_rng(wording)
     languages = ("en", "de") if words.random() < GERMAN else ("en",)
     told = tuple(
         {language: captions(f, words, language=language, count=5 if language == "en" else 3) for language in languages}
