@@ -145,6 +145,7 @@ class FinetuneConfig(RunSettings):
     modality: str | Annotated[list[str], Field(min_length=1)] = Field(
         description="input modality, or several; encoder and processors come from the pretrained run"
     )
+    shares: dict[str, str] = Field({}, description="modality -> the pretrained one whose encoder and processor it has")
     from_run: Path | None = Field(None, description="pretrained run or saved model; default: the newest of the domain")
     init: Literal["pretrained", "scratch"] = Field("pretrained", description="weights the encoder starts from")
     pretrain_system: str = Field("", description="system whose encoder to use from scratch when there is no run")

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from core.errors import DataError, nearest
 
@@ -49,6 +49,31 @@ class Record:
         yield from dict.fromkeys(path for path in paths if path is not None)
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """What a run asks of its training data: batches for steps `start` to `total` - 1, of process `rank` of `world`.
+
+    masks: dense labels that the task reads.
+    """
+
+    batch_size: int
+    total: int
+    start: int
+    seed: int
+    augment: bool
+    rank: int = 0
+    world: int = 1
+    masks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """dataset: item -> sample, as `RecordDataset` gives it. sampler: batches of items, a function of (seed, step)."""
+
+    dataset: Any
+    sampler: Any
+
+
 class Layout(ABC):
     """Folders and columns of one public dataset, read exactly as it is distributed.
 
@@ -79,6 +104,13 @@ class Layout(ABC):
 
     def __iter__(self) -> Iterator[Record]:
         return (self.record(i) for i in range(len(self)))
+
+    def draws(self, processors: Mapping[str, Any], plan: TrainingPlan) -> Draws | None:
+        """Training samples that are drawn anew in every epoch (parts of something large), instead of the records.
+
+        None, the default: training goes through the records.
+        """
+        return None
 
 
 def source_path(source: Source) -> Path | None:

@@ -23,7 +23,7 @@ from core.hub import SavedModel, locate
 from core.objectives.base import Objective
 from core.training import setup
 from core.training.cli import CONFIGS, Request, domain_info
-from core.training.finetuned import save_finetuned
+from core.training.finetuned import encoded, save_finetuned
 from core.training.module import TrainingModule
 from core.training.precision import resolve
 from core.training.pretrain import SPLITS, fit, go_on, reading_progress, resume_point, run_facts, say
@@ -101,7 +101,7 @@ def run(request: Request) -> None:
     save_finetuned(
         folder.path, model, encoder_node=source.model_node, task_node=tree["task"],
         facts=task.facts(config.modality, data), processors=processors,
-        processor_nodes=source.processor_nodes(config.data.processors),
+        processor_nodes=source.processor_nodes(config.data.processors), shares=source.own,
     )  # fmt: skip
     folder.write_summary(summary)
     facts_shown = environment(compute.threads)
@@ -118,11 +118,15 @@ def run(request: Request) -> None:
 class Source:
     """Where the encoder comes from: a saved model, or the description of one."""
 
-    def __init__(self, *, path: Path | None, saved: SavedModel | None, tree: Tree, modalities: tuple[str, ...]) -> None:
-        """tree: the `model` and `processors` nodes. saved: what is at `path`."""
+    def __init__(
+        self, *, path: Path | None, saved: SavedModel | None, tree: Tree, modalities: tuple[str, ...],
+        shares: Mapping[str, str],
+    ) -> None:  # fmt: skip
+        """tree: the `model` and `processors` nodes. saved: what is at `path`. shares: see `FinetuneConfig`."""
         self.path, self.saved, self.modalities = path, saved, modalities
         self.model_node: Tree = tree["model"]
-        self.nodes: Tree = {name: tree["processors"][name] for name in modalities}
+        self.own = {name: shares.get(name, name) for name in modalities}  # modality -> its pretrained one
+        self.nodes: Tree = {name: tree["processors"][own] for name, own in self.own.items()}
 
     @property
     def description(self) -> str:
@@ -131,8 +135,8 @@ class Source:
     def encoder(self, init: str, seed: int) -> Encoder:
         """The encoder with pretrained weights, or with fresh ones that depend on the seed alone."""
         if init == "scratch" or self.saved is None:
-            return setup.build_model(self.model_node, seed).encoder_of_all(self.modalities)
-        return self.saved.model.encoder_of_all(self.modalities)
+            return setup.build_model(self.model_node, seed).encoder_of_all(encoded(self.own))
+        return self.saved.model.encoder_of_all(encoded(self.own))
 
     def processors(self, changes: Mapping[str, Tree]) -> dict[str, Processor]:
         """The modalities' processors as they were pretrained with, or with `changes` laid over their nodes."""
@@ -140,13 +144,13 @@ class Source:
             if modality not in self.modalities:
                 raise ConfigError(f"data.processors: fine-tuning reads {', '.join(self.modalities)}, not '{modality}'")
         if not changes and self.saved is not None:
-            return {name: self.saved.processors[name] for name in self.modalities}
+            return {name: self.saved.processors[own] for name, own in self.own.items()}
         nodes = self.processor_nodes(changes)
         setup.check_processors(nodes)
         processors = setup.build_processors(nodes)
         if self.saved is not None and self.path is not None:
             for name, processor in processors.items():
-                processor.restore(locate(self.path) / "processors" / name)
+                processor.restore(locate(self.path) / "processors" / self.own[name])
         return processors
 
     def processor_nodes(self, changes: Mapping[str, Tree]) -> dict[str, Tree]:
@@ -166,13 +170,14 @@ class Source:
 def find_source(request: Request, config: FinetuneConfig) -> Source:
     """The pretrained run asked for, or the newest; the architecture alone when training from scratch without one."""
     path, modalities = config.from_run, named(config.modality)
+    pretrained = [config.shares.get(name, name) for name in modalities]
     if path is None and request.resume is None:  # a resumed run keeps the source that it began with
         path = newest_run(request.domain)
     if path is not None:
         path = path.absolute()
         saved: SavedModel | None = SavedModel.from_pretrained(path)
         assert saved is not None
-        for name in modalities:
+        for name in pretrained:
             if name not in saved.processors:
                 raise ConfigError(f"modality: {path} has no '{name}'{nearest(name, saved.processors)}")
         tree: Tree = {"model": saved.model_node, "processors": saved.processor_nodes}
@@ -185,11 +190,11 @@ def find_source(request: Request, config: FinetuneConfig) -> Source:
         name = config.pretrain_system or domain_info(request.domain)["default"]["pretrain"]
         system = load_system(find_system(name, CONFIGS / request.domain / "pretrain"))
         saved, tree = None, {"model": system["model"], "processors": system["data"]["processors"]}
-        for modality in modalities:
+        for modality in pretrained:
             if modality not in tree["processors"]:
                 hint = nearest(modality, tree["processors"])
                 raise ConfigError(f"modality: system '{name}' has no '{modality}'{hint}")
-    return Source(path=path, saved=saved, tree=tree, modalities=modalities)
+    return Source(path=path, saved=saved, tree=tree, modalities=modalities, shares=config.shares)
 
 
 def take_labels(data: DataModule, fraction: float, seed: int) -> None:

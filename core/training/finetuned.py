@@ -47,6 +47,7 @@ def save_finetuned(
     facts: Mapping[str, Any],
     processors: Mapping[str, Processor],
     processor_nodes: Mapping[str, Any],
+    shares: Mapping[str, str] | None = None,
 ) -> None:
     """Write weights, description and processors into the run; the description last, so that it never stands alone."""
     from safetensors.torch import save
@@ -57,7 +58,7 @@ def save_finetuned(
         processor.save(run / PROCESSORS / modality)
     about = {
         "format": FORMAT, "encoder": encoder_node, "modalities": list(model.modalities), "task": task_node,
-        "facts": facts,
+        "facts": facts, "shares": {m: own for m, own in (shares or {}).items() if m != own},
         "processors": {modality: processor_nodes[modality] for modality in processors},
     }  # fmt: skip
     write_atomic(run / ABOUT, json.dumps(about, indent=1), error=CheckpointError)
@@ -77,7 +78,8 @@ def load_finetuned(run: Path | str, *, device: torch.device | str = "cpu") -> Fi
     assert isinstance(task, Task)
     modalities = about["modalities"]
     try:
-        encoder = pretrained.encoder_of_all(modalities)
+        shares = about.get("shares", {})
+        encoder = pretrained.encoder_of_all(encoded({name: shares.get(name, name) for name in modalities}))
         head = task.head_from(encoder, about["facts"])
     except (HeptadError, KeyError, ValueError, TypeError, RuntimeError) as err:
         raise CheckpointError(f"{path}: the head cannot be built ({err}); copy the run again") from err
@@ -88,6 +90,11 @@ def load_finetuned(run: Path | str, *, device: torch.device | str = "cpu") -> Fi
         processors[name] = built_part(path, f"processors.{name}", node)
         processors[name].restore(run / PROCESSORS / name)
     return Finetuned(model.to(device).eval(), task, processors, sha256_of(run / WEIGHTS)[:32])
+
+
+def encoded(own: Mapping[str, str]) -> list[str]:
+    """The pretrained modalities that are read, each once. own: modality -> the pretrained one it is encoded as."""
+    return list(dict.fromkeys(own.values()))
 
 
 def _read(run: Path) -> dict[str, Any]:

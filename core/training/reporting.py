@@ -20,6 +20,10 @@ from core.training.run_folder import RunFolder
 from core.training.tasks import MapSegmentation, Outcome, Segmentation, Task
 
 ANSWERS = 5
+# of a fine-tuning run's figures, those that stand on top of its page
+KEY_FIGURES = (
+    "/mean_dice", "/macro_auroc", "/mean_nsd", "/mean_iou", "/macro_map", "/average_accuracy", "/iou/changed",
+)  # fmt: skip
 
 
 def headline(summary: Mapping[str, Any], split: str = "test") -> list[str]:
@@ -144,7 +148,9 @@ def finetune_report(
     """report.html of a fine-tuning run."""
     report = _start(request, data, "test")
     for name, value in outcome.numbers.items():
-        if name.endswith(("/mean_dice", "/macro_auroc", "/mean_nsd", "/mean_iou")):
+        if name.endswith(
+            ("/mean_dice", "/macro_auroc", "/mean_nsd", "/mean_iou", "/macro_map", "/average_accuracy", "/iou/changed")
+        ):
             low, high = outcome.numbers.get(f"{name}_low"), outcome.numbers.get(f"{name}_high")
             interval = (low, high) if low is not None and high is not None else None
             report.add_key_figure(name.removeprefix("test/"), value, interval=interval)

@@ -118,7 +118,7 @@ def test_every_entry_has_a_module_and_a_claim():
     assert medical.long == LONG
     for name in ENTRIES + LONG:
         assert medical.claim(name).endswith(".")
-    assert suites()["speed"].scripts == ("contrastive", "objectives", "scene_map")
+    assert suites()["speed"].scripts == ("contrastive", "objectives", "raster_windows", "scene_map")
 
 
 @pytest.mark.parametrize(

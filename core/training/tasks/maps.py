@@ -29,6 +29,7 @@ from core.training.tasks.segmentation import dice_ce
 from core.types import Batch, ModalityInput
 
 SHOWN = 4  # held-out cases in the report
+COUNTS = "test_maps.npz"  # confusion counts and group of every held-out map, by the modalities that were seen
 
 
 class MapLoss(Term):
@@ -153,6 +154,7 @@ class MapSegmentation(Task):
     ) -> Outcome:
         model.eval()
         outcome = Outcome(protocol=map_protocol())
+        kept: dict[str, Any] = {"all": np.array("+".join(model.modalities))}
         for chosen in parts_of(model.modalities):
             counts, groups = [], []
             for batch in data.eval_loader("test"):
@@ -171,6 +173,7 @@ class MapSegmentation(Task):
             if not counts:
                 continue
             seen = "+".join(chosen)
+            kept |= {f"counts {seen}": np.stack(counts), f"groups {seen}": np.array(groups)}
             scored = map_scores(
                 np.stack(counts), tuple(self.classes), groups_N=groups, n_bootstrap=n_bootstrap, seed=seed
             )
@@ -186,6 +189,9 @@ class MapSegmentation(Task):
                     )),
                 ],
             )  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(folder / COUNTS, **kept)  # for paired comparisons of runs
+        outcome.files.append(folder / COUNTS)
         return outcome
 
     def _picture(

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+import numpy as np
 
 from core.data.built import build_once, cache_root
 from core.data.layout import Record, Source
@@ -29,13 +31,15 @@ class SyntheticScenes(NoLDOS12):
     root: a dataset to read, or a folder to build it in; None = a folder of the cache (`HEPTAD_CACHE`) named after
     version, seed and sizes. places: number of places per split, each with four dates. seed: of the whole dataset; equal
     arguments give equal files. size: rows and columns at 10 m, a multiple of 6. dates: see SSL4EOS12. workers: how many
-    processes build; 0 = this one, None = one per core.
+    processes build; 0 = this one, None = one per core. labels: "present" as above, or "main": 1 for the one class that
+    covers most.
     """
 
     name: ClassVar[str] = "SyntheticScenes (simulated)"
     licence: ClassVar[str] = "CC0-1.0, generated"
     source: ClassVar[str] = "domains.remote_sensing.scenes, built on first use"
     simulated: ClassVar[bool] = True
+    events: ClassVar[bool] = False
     label_names = CLASSES
 
     def __init__(
@@ -48,7 +52,10 @@ class SyntheticScenes(NoLDOS12):
         size: int = SIZE,
         dates: tuple[int, ...] = (0, 1, 2, 3),
         workers: int | None = None,
+        labels: Literal["present", "main"] = "present",
     ) -> None:
+        if labels not in ("present", "main"):
+            raise ConfigError(f"labels: is '{labels}'; give present or main")
         counts = dict(PLACES if places is None else places)
         for name, count in counts.items():
             if name not in PLACES:
@@ -58,10 +65,13 @@ class SyntheticScenes(NoLDOS12):
         counts = {name: counts[name] for name in PLACES if name in counts}
         built = None if root is None else Path(root)
         if built is None or not (built / "scenes.csv").exists():
-            built = build(counts, seed=seed, size=size, folder=built, workers=workers)
-        scenes = read_table(built / "scenes.csv", ["id", "product", "split", *CLASSES])
+            built = build(counts, seed=seed, size=size, folder=built, workers=workers, events=self.events)
+        scenes = read_table(built / "scenes.csv", ["id", "product", "split", "main", "when", *CLASSES])
         self._split_of = dict(zip(scenes["id"], scenes["split"]))
+        self._when = dict(zip(scenes["id"], map(int, scenes["when"])))
         values_RL = label_matrix(scenes, CLASSES, built / "scenes.csv")
+        if labels == "main":
+            values_RL = np.array([[float(main == name) for name in CLASSES] for main in scenes["main"]])
         self._labels = {
             key: dict(zip(CLASSES, map(float, row)))
             for key, row in zip(zip(scenes["id"], scenes["product"]), values_RL)
@@ -88,13 +98,19 @@ class SyntheticScenes(NoLDOS12):
 
 
 def build(
-    places: Mapping[str, int], *, seed: int, size: int = SIZE, folder: Path | None = None, workers: int | None = None
+    places: Mapping[str, int],
+    *,
+    seed: int,
+    size: int = SIZE,
+    folder: Path | None = None,
+    workers: int | None = None,
+    events: bool = False,
 ) -> Path:
     """The folder that holds the simulated dataset with these sizes and seed; built if it is not there yet."""
     from domains.remote_sensing.scenes.write import write_dataset
 
     sizes = "-".join(f"{name}{count}" for name, count in places.items())
-    version = f"{VERSION}-seed{seed}-{sizes}-{size}px"
+    version = f"{VERSION}-seed{seed}-{sizes}-{size}px" + ("-events" if events else "")
     target = cache_root() / "synthetic_scenes" / version if folder is None else folder
     about = {"name": SyntheticScenes.name, "simulated": True, "seed": seed, "places": dict(places), "size": size}
     processes = (_cores() if sum(places.values()) > FEW else 0) if workers is None else workers
@@ -102,7 +118,9 @@ def build(
     def write(empty: Path) -> None:
         with _progress(sum(places.values())) as tick:
             try:
-                write_dataset(empty, places=dict(places), seed=seed, size=size, workers=processes, progress=tick)
+                write_dataset(
+                    empty, places=dict(places), seed=seed, size=size, workers=processes, events=events, progress=tick
+                )  # fmt: skip
             except BrokenProcessPool as err:
                 raise DataError(
                     f"{target}: a process that simulates scenes died (out of memory, or a script without "

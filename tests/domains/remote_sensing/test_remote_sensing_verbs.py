@@ -77,6 +77,42 @@ def test_land_cover_is_learned_from_one_sensor_or_both_and_scored_from_each(moda
     assert "Held-out maps" in report
 
 
+@pytest.mark.parametrize(
+    ("config", "figures"),
+    [
+        ("multilabel", ["macro_map", "micro_map", "macro_f1", "micro_f1", "macro_auroc"]),
+        ("scene_class", ["accuracy", "average_accuracy", "macro_f1"]),
+        ("change", ["iou/changed", "f1/changed", "recall/changed", "changed_share"]),
+    ],
+)
+def test_other_tasks_run_and_their_figures_are_finite(config, figures, pretrained, tmp_path):
+    places = {**PLACES, "train": 6, "test": 4}  # enough that something changes at one of them
+    argv = [
+        "--data.layout_args.places", json.dumps(places), "--data.layout_args.workers", 0, "--data.prepare_workers", 0,
+        "--from_run", pretrained("multimae"), "--run_dir", tmp_path / "run", "--bootstrap", 10, *BRIEF,
+    ]  # fmt: skip
+    assert main("finetune", "--config", config, *argv) == 0
+    found = summary(tmp_path / "run")
+    assert all(0 <= found[f"test/{name}"] <= 1 for name in figures)
+    assert all(f"test/{figures[0]}_{end}" in found for end in ("low", "high"))
+    assert found["data_simulated"] == 1
+
+
+def test_two_dates_share_one_encoder_and_it_is_loaded_again(pretrained, tmp_path):
+    from core.training.finetuned import load_finetuned
+
+    run = tmp_path / "run"
+    argv = [
+        "--data.layout_args.places", json.dumps({**PLACES, "train": 6, "test": 4}), "--data.layout_args.workers", 0,
+        "--data.prepare_workers", 0, "--from_run", pretrained("multimae"), "--run_dir", run, "--bootstrap", 10, *BRIEF,
+    ]  # fmt: skip
+    assert main("finetune", "--config", "change", *argv) == 0
+    found = load_finetuned(run)
+    assert found.model.modalities == ("s2", "s2_before")
+    assert list(found.model.encoders["encoder"].modalities) == ["s2"]
+    assert set(found.processors) == {"s2", "s2_before"}
+
+
 def test_a_task_of_one_modality_refuses_two(pretrained, tmp_path, capsys):
     argv = ["--from_run", pretrained("multimae"), "--run_dir", tmp_path / "run", *DATA, *BRIEF]
     node = '{"class_path": "core.training.tasks.Classification"}'

@@ -1,0 +1,5 @@
+"""The remote sensing suite: what pretraining and both sensors are worth on simulated scenes, with the real commands."""
+
+ENTRIES = ("label_efficiency", "classification", "retrieval", "whole_scene")
+LONG = ()
+SIZES = True  # `--full`: the sizes of the acceptance figures; without it a rehearsal that shows that everything runs
