@@ -8,6 +8,7 @@ from core.models.multimae_weights import load_multimae
 from core.models.projection import LinearProjection, MLPProjection, StandardisedProjection
 from core.models.text_decoder import CaptionDecoder, TextDecoder, WordDecoder, caption_greedily
 from core.models.token_projection import CodeProjection, QueryProjection, TokenProjection, WordProjection
+from core.models.unet import UNetHead
 
 __all__ = [
     "CaptionDecoder",
@@ -27,6 +28,7 @@ __all__ = [
     "StandardisedProjection",
     "TextDecoder",
     "TokenProjection",
+    "UNetHead",
     "WordCodebook",
     "WordDecoder",
     "WordProjection",
