@@ -50,11 +50,10 @@ class CrossModalSelection(Selection):
         """r(e) = 1 - (1 - final) g(e)."""
         return 1 - (1 - self.final) * self.ramp.value()
 
-    @torch.no_grad()
     def forward(self, step: Step, pixels: Pixels, labels_BHW: Tensor) -> Tensor:
         labels_VHW = labels_BHW[pixels.rows]
         own_VHW = label_confidence(pixels.main, labels_VHW)
-        partner = self.other(step)
+        partner = self.other(step)  # with its graph: other terms of the step share it
         if partner is not None:
             other_VHW = at_rows(label_confidence(partner.main, labels_BHW[partner.rows]), partner, pixels)
             own_VHW = entangled(own_VHW, other_VHW)
