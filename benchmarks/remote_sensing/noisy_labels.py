@@ -1,15 +1,14 @@
 """CromSS learns more from noisy label maps than training on them as they are, and believes the better labels.
 
 Both arms have the towers, the scenes, the first weights, the batches and the number of steps of their seed; they differ
-in the objective alone: that of the packaged system against cross-entropy + Dice on the noisy labels. A seed has scenes of
-its own. Shape legend: B = rows, K = classes, H, W = pixels.
+in the objective alone: that of the packaged system against cross-entropy + Dice on the noisy labels. A seed learns from
+places of its own, and is scored on places of its own. Shape legend: B = rows, K = classes, H, W = pixels.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import cast
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,6 +20,8 @@ from benchmarks.result import Comparison, Options, Result, per_seed
 from core.config.schema import DataSettings, OptimSettings
 from core.config.tree import Tree, find_system, load_system
 from core.data.datamodule import DataModule
+from core.data.layout import Layout
+from core.errors import ConfigError
 from core.evaluation.maps import confusion, iou
 from core.models.dual_encoder import DualEncoder
 from core.objectives import Objective, PixelLabels, Step
@@ -38,12 +39,13 @@ Found = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """places: simulated ones, four dates each. Steps, batches and learning rate are those of both arms."""
+    """places: simulated ones of a seed, four dates each: every seed takes the next ones of the embedded data set, of
+    which layout_args may ask for another. Steps, batches and learning rate are those of both arms."""
 
     train_places: int = 60
-    test_places: int = 40
-    size: int = 96
-    steps: int = 300
+    test_places: int = 20
+    layout_args: dict[str, Any] = field(default_factory=dict)
+    steps: int = 150
     batch_size: int = 16
     lr: float = 2e-3
     system: str = "cromss"
@@ -63,7 +65,7 @@ def run(options: Options, design: Design | None = None) -> Result:
             "weight 1 (believed) and among the others"
         ),
         seeds=options.seeds,
-        values=per_seed([one_seed(seed, design, options.folder) for seed in options.seeds]),
+        values=per_seed([one_seed(seed, design) for seed in options.seeds]),
         config={"design": asdict(design), "system": system(design), "objectives": {PLAIN: plain_terms(design)}},
         comparisons=(
             *(Comparison(f"mIoU {name}", CROMSS, PLAIN) for name in (BOTH, "s1", "s2")),
@@ -72,8 +74,8 @@ def run(options: Options, design: Design | None = None) -> Result:
     )
 
 
-def one_seed(seed: int, design: Design, folder: Path) -> Found:
-    data = scenes(design, seed, folder)
+def one_seed(seed: int, design: Design) -> Found:
+    data = scenes(design, seed)
     found: Found = {}
     for arm in (CROMSS, PLAIN):
         terms = system(design)["objectives"] if arm == CROMSS else plain_terms(design)
@@ -105,13 +107,9 @@ def plain_terms(design: Design) -> list[Tree]:
     return kept
 
 
-def scenes(design: Design, seed: int, folder: Path) -> DataModule:
-    """The simulated places of a seed, read and cached, with noisy and clean labels."""
-    places = {"train": design.train_places, "val": 1, "test": design.test_places}
-    settings = DataSettings(
-        batch_size=design.batch_size, prepare_workers=0,
-        layout_args={"places": places, "seed": 100 + seed, "size": design.size, "workers": 0},
-    )  # fmt: skip
+def scenes(design: Design, seed: int) -> DataModule:
+    """A seed's places, with noisy and clean labels; read when first asked for."""
+    settings = DataSettings(batch_size=design.batch_size, layout_args=design.layout_args)
     layouts = setup.build_layouts("remote_sensing", settings)
     objective = setup.build_objective(system(design)["objectives"], seed)
     data = DataModule(
@@ -119,8 +117,20 @@ def scenes(design: Design, seed: int, folder: Path) -> DataModule:
         masks=tuple(dict.fromkeys((*objective.masks, CLEAN))), mask_of=("s1", "s2"),
     )  # fmt: skip
     data.fit_processors()
-    data.prepare(("train", "test"), bad_csv=folder / "bad_records.csv")
+    for split, count in (("train", design.train_places), ("test", design.test_places)):
+        data.indices[split] = share_of(layouts[split], seed, count)
     return data
+
+
+def share_of(layout: Layout, seed: int, count: int) -> list[int]:
+    """Records of the `count` places that are a seed's; seeds take turns, and begin again when there are no more."""
+    groups = [layout.record(index).group for index in range(len(layout))]
+    places = list(dict.fromkeys(groups))
+    turns = len(places) // count
+    if turns == 0:
+        raise ConfigError(f"noisy_labels: {count} places of a seed, the split has {len(places)}")
+    own = set(places[seed % turns * count : (seed % turns + 1) * count])
+    return [index for index, group in enumerate(groups) if group in own]
 
 
 @torch.no_grad()

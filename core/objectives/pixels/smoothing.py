@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.errors import ConfigError
@@ -67,14 +66,15 @@ class SpatialTemporalSmoothing(Smoothing):
 
     def _blurred(self, x_VKHW: Tensor) -> Tensor:
         """A separable Gaussian, nothing outside the picture."""
+        return self._weights(x_VKHW, -2) @ x_VKHW @ self._weights(x_VKHW, -1)
+
+    def _weights(self, x_VKHW: Tensor, axis: int) -> Tensor:
+        """(n, n) of the n pixels along an axis on each other: one product is several times as fast as a convolution of
+        thin maps with a long kernel."""
         radius = int(self.truncate * self.sigma + 0.5)
-        offsets = torch.arange(-radius, radius + 1, device=x_VKHW.device, dtype=x_VKHW.dtype)
-        kernel = (-0.5 * (offsets / self.sigma) ** 2).exp()
-        kernel = kernel / kernel.sum()
-        flat = x_VKHW.flatten(0, 1)[:, None]
-        flat = F.conv2d(flat, kernel[None, None, :, None], padding=(radius, 0))
-        flat = F.conv2d(flat, kernel[None, None, None, :], padding=(0, radius))
-        return flat[:, 0].unflatten(0, x_VKHW.shape[:2])
+        at_n = torch.arange(x_VKHW.shape[axis], device=x_VKHW.device, dtype=x_VKHW.dtype)
+        apart_nn = at_n[:, None] - at_n
+        return (-0.5 * (apart_nn / self.sigma) ** 2).exp() * (apart_nn.abs() <= radius)
 
 
 def shares(weights_VKHW: Tensor) -> Tensor:
