@@ -60,9 +60,9 @@ def run(options: Options, design: Design | None = None) -> Result:
         data=f"SyntheticScenes, {design.train_places} places x 4 dates with simulated Dynamic-World-like label noise",
         simulated=True,
         rule=(
-            f"mean IoU over the classes that occur, clean labels of {design.test_places} held-out places x 4 dates; both: "
-            "the mean of the sensors' probabilities. Wrong labels: share among the training pixels with selection "
-            "weight 1 (believed) and among the others"
+            f"mean IoU over the classes that occur, clean labels of {design.test_places} held-out places x 4 dates; "
+            "both: the mean of the sensors' probabilities. Wrong labels: share among the training pixels with "
+            "selection weight 1 (believed) and among the others"
         ),
         seeds=options.seeds,
         values=per_seed([one_seed(seed, design) for seed in options.seeds]),
@@ -154,7 +154,8 @@ def believed(model: DualEncoder, objective: Objective, data: DataModule) -> Foun
         wrong_BHW = batch.masks[NOISY] != batch.masks[CLEAN]
         for term in label_terms(objective):
             pixels = term.view(step)
-            assert pixels is not None and term.selection is not None
+            assert pixels is not None
+            assert term.selection is not None
             full_BHW = term.selection(step, pixels, batch.masks[NOISY]) >= 1
             for name, chosen in ((f"believed {term.view.name}", full_BHW), (f"rest {term.view.name}", ~full_BHW)):
                 right.setdefault(name, []).append(wrong_BHW[chosen])

@@ -67,7 +67,9 @@ class EfficientASPP(nn.Module):
             )
             for rate in rates
         )  # fmt: skip
-        self.mean = nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.ReLU(True))  # one cell has no statistics
+        self.mean = nn.Sequential(
+            nn.Conv2d(channels, width, 1, bias=False), nn.ReLU(True)
+        )  # one cell has no statistics
         self.join = _normed(width * (2 + len(rates)), width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,9 +82,9 @@ class AdapNet(Encoder):
     """Images (V, C, H, W) with H and W multiples of 16 -> maps of stride 4 and 8 (`skip` channels), 16 (`context`).
 
     The pyramid is what the decoder of AdapNet++ and the fusion blocks of SSMA read. base: width of the first stage's
-    bottlenecks, 64 as published; stages have 4, 8, 16 and 32 times as many channels. dilations: one entry per unit, so
-    it says how many units a stage has. dropout: of whole channels after stage 4, 0.7 as in the release, which keeps 0.3.
-    Pooled vector and tokens are of the coarsest map. Raises DataError for sizes that 16 does not divide.
+    bottlenecks, 64 as published; stages have 4, 8, 16 and 32 times as many channels. dilations: one entry per
+    unit, so it says how many units a stage has. dropout: of whole channels after stage 4, 0.7 as in the release, which
+    keeps 0.3. Pooled vector and tokens are of the coarsest map. Raises DataError for sizes that 16 does not divide.
     """
 
     def __init__(

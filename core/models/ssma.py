@@ -1,7 +1,7 @@
 """Self-supervised model adaptation: gates that weigh two modalities' features place by place, and AdapNet++'s decoder.
 
-Valada et al. 2019 (IJCV), from the paper's description. Shape legend: V = rows, C = channels, K = classes, H, W = pixels,
-h, w = cells of a map.
+Valada et al. 2019 (IJCV), from the paper's description. Shape legend: V = rows, C = channels, K = classes, H, W =
+pixels, h, w = cells of a map.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ class UNetHead(nn.Module):
     """Feature maps, fine to coarse, to logits of every pixel: decoder and head of a U-Net (Ronneberger et al. 2015) of
     segmentation-models-pytorch, under its names, so that its weights fit.
 
-    classes: K. channels: of the maps, what the encoder gives as `pyramid_channels`. widths: of the decoder, one per map,
-    coarse to fine (256, 128, 64, 32, 16 for the five maps of a ResNet); the last is at the pixels themselves. norm: of
-    segmentation-models-pytorch; "batchnorm" as its weights need. A decoder that modalities share keeps one running mean
+    classes: K. channels: of the maps, what the encoder gives as `pyramid_channels`. widths: of the decoder, one per
+    map, coarse to fine (256, 128, 64, 32, 16 for the five maps of a ResNet); the last is at the pixels themselves.
+   norm: of segmentation-models-pytorch; "batchnorm" as its weights need. A decoder that modalities share keeps one running mean
     of both, which neither has at evaluation; "instancenorm" has none.
     Raises ConfigError when the lengths differ.
     """

@@ -184,7 +184,9 @@ def check_masks(masks: Sequence[str], layouts: Mapping[str, Layout]) -> None:
         there |= set(train.record(index).masks)
     for name in masks:
         if name not in there:
-            raise ConfigError(f"objectives: no training record of {train.name} has masks '{name}'{nearest(name, there)}")
+            raise ConfigError(
+                f"objectives: no training record of {train.name} has masks '{name}'{nearest(name, there)}"
+            )
 
 
 def _list(value: Any) -> list[Any]:

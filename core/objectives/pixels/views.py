@@ -103,7 +103,9 @@ class FusedLogits(PixelView):
                     for zero, m in zip(own, maps[name], strict=True)
                 ]
                 recorded = step.input(name).extra.get("valid")
-                of_V = torch.ones(len(rows[0]), *size, dtype=torch.bool, device=device) if recorded is None else recorded
+                of_V = (
+                    torch.ones(len(rows[0]), *size, dtype=torch.bool, device=device) if recorded is None else recorded
+                )
                 valid_BHW = valid_BHW | torch.zeros_like(valid_BHW).index_put(rows, of_V.to(device))
             pyramids.append(own)
         out = step.head(self.head)(pyramids, size)

@@ -1,7 +1,7 @@
 """The U-Nets of a CromSS checkpoint (Liu et al. 2025) in a model of two encoders and one head or two.
 
-Layout of the public files (`weights-cromss-{13B,9B}-{mid,late}Fusion-epoch=199.ckpt` in the data set vikki23/NoLDO-S12 on
-Hugging Face; Lightning checkpoints, weights under "state_dict"), by the names of segmentation-models-pytorch:
+Layout of the public files (`weights-cromss-{13B,9B}-{mid,late}Fusion-epoch=199.ckpt` in the data set vikki23/NoLDO-S12
+on Hugging Face; Lightning checkpoints, weights under "state_dict"), by the names of segmentation-models-pytorch:
     middle fusion   net.encoder1.* (radar), net.encoder.* (optical), net.decoder.*, net.segmentation_head.* (of both)
     late fusion     net.model1.{encoder,decoder,segmentation_head}.* (radar), net.model2.* (optical)
 The encoders are `core.encoders.ConvNet(name="resnet50", norm="own")`, whose names are the same, the heads
@@ -63,11 +63,11 @@ def load_cromss(
 
 def _check(part: nn.Module, weights: Mapping[str, Tensor], prefix: str) -> None:
     for key, tensor in part.state_dict().items():
-        found = weights.get(prefix + key)
+        found, own = weights.get(prefix + key), tuple(tensor.shape)
         if found is None:
             raise CheckpointError(f"CromSS weights: '{prefix}{key}' is missing; is the encoder a resnet50, norm own?")
         if found.shape != tensor.shape:
             raise CheckpointError(
-                f"CromSS weights: '{prefix}{key}' is {tuple(found.shape)}, the model's {tuple(tensor.shape)}; the files "
+                f"CromSS weights: '{prefix}{key}' is {tuple(found.shape)}, the model's {own}; the files "
                 "named 13B read 13 bands of Sentinel-2 L1C, those named 9B nine of them; radar is VV, VH"
             )

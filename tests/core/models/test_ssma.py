@@ -148,7 +148,9 @@ def test_frozen_experts_keep_weights_and_statistics_while_the_fusion_learns():
     optimizer.step()
     assert all(p.grad is None for p in model.encoders.parameters())
     assert all(torch.equal(v, before[k]) for k, v in model.encoders.state_dict().items())
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for b in model.heads["fused"].blocks for p in b.join.parameters())
+    assert all(
+        p.grad is not None and p.grad.abs().sum() > 0 for b in model.heads["fused"].blocks for p in b.join.parameters()
+    )
 
 
 def test_void_pixels_change_nothing():

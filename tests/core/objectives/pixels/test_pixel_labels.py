@@ -196,9 +196,7 @@ def test_pixels_that_were_not_recorded_count_for_nothing(drawn, given, step_of):
 
 def test_auxiliary_outputs_have_a_cross_entropy_of_their_own(drawn, given, step_of):
     maps, labels = drawn
-    term = PixelLabels(
-        view=ModalityLogits(modality="a", head="more"), mask="noisy", dice=0.0, auxiliary=[0.6, 0.5]
-    )
+    term = PixelLabels(view=ModalityLogits(modality="a", head="more"), mask="noisy", dice=0.0, auxiliary=[0.6, 0.5])
     ce = [F.cross_entropy(f * maps["a"], labels, ignore_index=-1) for f in (1, 2, -1)]
     found = term(step_of(given(**maps), {"noisy": labels}))["loss"]
     torch.testing.assert_close(found, ce[0] + 0.6 * ce[1] + 0.5 * ce[2])

@@ -8,6 +8,7 @@ import torch
 from core.errors import ConfigError
 from core.objectives import CrossModalSelection, EpochRamp, ModalityLogits
 from core.objectives.pixels.losses import balanced_weights, certainty, entangled, label_confidence
+from core.objectives.pixels.selection import at_rows
 
 A = ModalityLogits(modality="a", head="labels")
 B = ModalityLogits(modality="b", head="labels")
@@ -108,8 +109,6 @@ def test_modalities_on_different_grids_and_bad_shares_are_refused(given, step_of
     wide = ModalityLogits(modality="b", head="labels")
     other = wide(step)
     with pytest.raises(ConfigError, match="bring them to one grid"):
-        from core.objectives.pixels.selection import at_rows
-
         at_rows(torch.ones(1, 2, 2), other, A(step))
     with pytest.raises(ConfigError, match="final is 0"):
         selection(final=0)

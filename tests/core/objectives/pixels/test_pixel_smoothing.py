@@ -53,11 +53,13 @@ def test_a_label_that_is_constant_in_space_and_time_has_itself_as_prior():
 
 
 def test_without_other_dates_the_prior_is_that_of_space():
-    labels, dates = maps()
+    labels, _ = maps()
     alone = SpatialTemporalSmoothing(prior=1.0, uniform=0.0)(labels, {}, 5)
     np.testing.assert_allclose(alone.numpy(), normalised(blurred(labels, 5)), atol=2e-6)
     unlabelled = {name: torch.full_like(labels, -1) for name in DATES}
-    torch.testing.assert_close(SpatialTemporalSmoothing(masks=DATES, prior=1.0, uniform=0.0)(labels, unlabelled, 5), alone)
+    torch.testing.assert_close(
+        SpatialTemporalSmoothing(masks=DATES, prior=1.0, uniform=0.0)(labels, unlabelled, 5), alone
+    )
 
 
 def test_shares_that_leave_nothing_to_the_label_are_refused():

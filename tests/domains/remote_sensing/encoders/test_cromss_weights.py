@@ -1,4 +1,4 @@
-"""CromSS checkpoints, as synthetic ones with the public layout: the loaded model answers as the U-Nets they came from."""
+"""CromSS checkpoints, as synthetic ones with the public layout: the loaded model answers as their U-Nets."""
 
 import pytest
 import torch
