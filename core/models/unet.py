@@ -19,8 +19,8 @@ class UNetHead(nn.Module):
 
     classes: K. channels: of the maps, what the encoder gives as `pyramid_channels`. widths: of the decoder, one per
     map, coarse to fine (256, 128, 64, 32, 16 for the five maps of a ResNet); the last is at the pixels themselves.
-   norm: of segmentation-models-pytorch; "batchnorm" as its weights need. A decoder that modalities share keeps one running mean
-    of both, which neither has at evaluation; "instancenorm" has none.
+    norm: of segmentation-models-pytorch; "batchnorm" as its weights need. A decoder that modalities share keeps one
+    running mean of both, which neither has at evaluation; "instancenorm" keeps none.
     Raises ConfigError when the lengths differ.
     """
 
