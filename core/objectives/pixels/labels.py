@@ -71,7 +71,7 @@ class PixelLabels(Term):
             weight_VHW = self.selection(step, pixels, labels_BHW).detach()
             values["selected"] = (weight_VHW >= 1).sum() / known_VHW.sum()
         target_VKHW = self._targets(step, pixels, labels_VHW, classes)
-        there_K = torch.bincount(labels_VHW[known_VHW], minlength=classes) > 0
+        there_K = torch.bincount(labels_VHW[weight_VHW > 0], minlength=classes) > 0
         values["ce"] = weighted_ce(pixels.main, target_VKHW, weight_VHW)
         values["dice"] = weighted_dice(pixels.main, target_VKHW, weight_VHW, there_K)
         loss = values["ce"] + self.dice * values["dice"]
