@@ -118,5 +118,6 @@ def test_labels_that_the_data_does_not_have_are_named(tmp_path, capsys):
     argv = ["--objectives.0.mask", "dv", "--run_dir", tmp_path / "run", *DATA, *BRIEF, *EVALUATION]
     assert main("pretrain", "--config", "cromss", *argv) == 2
     assert (
-        "no training record of SyntheticScenes (simulated) has masks 'dv'; did you mean 'dw" in capsys.readouterr().err
+        "no training record of SyntheticScenes (simulated) has masks 'dv'; valid: clean, cloud, dw"
+        in capsys.readouterr().err
     )
