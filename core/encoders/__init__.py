@@ -1,5 +1,6 @@
 """Encoders: input of one modality -> Encoded."""
 
+from core.encoders.adapnet import AdapNet
 from core.encoders.adapters import Adapter, ClassPatchAdapter, PatchAdapter, TokenAdapter
 from core.encoders.base import BlockContext, BlockHook, Encoder, SteppableEncoder, require_steps
 from core.encoders.cnn import ConvNet
@@ -14,6 +15,7 @@ from core.encoders.vector import VectorMLP
 from core.encoders.volume import VolumeTransformer
 
 __all__ = [
+    "AdapNet",
     "Adapter",
     "BlockContext",
     "BlockHook",

@@ -6,10 +6,13 @@ from core.models.dual_encoder import DualEncoder
 from core.models.joint import JointEncoder, JointModel
 from core.models.multimae_weights import load_multimae
 from core.models.projection import LinearProjection, MLPProjection, StandardisedProjection
+from core.models.ssma import AdapNetHead, SSMABlock, SSMAHead
 from core.models.text_decoder import CaptionDecoder, TextDecoder, WordDecoder, caption_greedily
 from core.models.token_projection import CodeProjection, QueryProjection, TokenProjection, WordProjection
+from core.models.unet import UNetHead
 
 __all__ = [
+    "AdapNetHead",
     "CaptionDecoder",
     "CodeProjection",
     "Codebook",
@@ -24,9 +27,12 @@ __all__ = [
     "Placeholder",
     "QueryMap",
     "QueryProjection",
+    "SSMABlock",
+    "SSMAHead",
     "StandardisedProjection",
     "TextDecoder",
     "TokenProjection",
+    "UNetHead",
     "WordCodebook",
     "WordDecoder",
     "WordProjection",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -178,6 +178,21 @@ def check_fit(model: DualEncoder, processors: Mapping[str, Processor], layouts: 
         raise ConfigError(
             f"{train.name} gives {sorted(seen)}, the model reads {sorted(model.reads)}: nothing in common"
         )
+
+
+def check_masks(masks: Sequence[str], layouts: Mapping[str, Layout]) -> None:
+    """Refuse dense labels that no training record has; looks at some records from all over the split."""
+    train = layouts["train"]
+    if not masks:
+        return
+    there: set[str] = set()
+    for index in range(0, len(train), max(1, len(train) // 64)):
+        there |= set(train.record(index).masks)
+    for name in masks:
+        if name not in there:
+            raise ConfigError(
+                f"objectives: no training record of {train.name} has masks '{name}'{nearest(name, there)}"
+            )
 
 
 def _list(value: Any) -> list[Any]:

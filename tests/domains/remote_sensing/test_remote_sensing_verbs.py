@@ -128,3 +128,32 @@ def test_a_saved_encoder_gives_the_vector_of_adapter_and_transformer(pretrained)
     vector = encoder.encode(scenes.record(0).sources["s2"])
     assert vector.shape == (64,)
     assert math.isclose(float((vector**2).sum()), 1, rel_tol=1e-4)
+
+
+@pytest.mark.parametrize(("system", "modality"), [("cromss", "s2"), ("ssma_experts", "s1")])
+def test_encoders_that_learned_from_noisy_labels_are_fine_tuned(system, modality, pretrained, tmp_path):
+    argv = ["--modality", modality, "--from_run", pretrained(system), "--run_dir", tmp_path / "run", *DATA, *BRIEF]
+    assert main("finetune", "--config", "landcover", "--bootstrap", 10, "--task.cells", 8, *argv) == 0
+    assert 0 <= summary(tmp_path / "run")[f"test/{modality}/mean_iou"] <= 1
+
+
+def test_fusion_begins_with_the_experts_and_leaves_them_as_they_are(pretrained, tmp_path):
+    from safetensors.torch import load_file
+
+    argv = ["--init_from", pretrained("ssma_experts"), "--run_dir", tmp_path / "run", *DATA, *BRIEF, *EVALUATION]
+    assert main("pretrain", "--config", "ssma", *argv) == 0
+    experts, fused = (
+        load_file(run / "model" / "model.safetensors") for run in (pretrained("ssma_experts"), tmp_path / "run")
+    )
+    encoders = [name for name in experts if name.startswith("encoders.")]
+    assert len(encoders) > 100
+    assert all(bool((experts[name] == fused[name]).all()) for name in encoders)
+
+
+def test_labels_that_the_data_does_not_have_are_named(tmp_path, capsys):
+    argv = ["--objectives.0.mask", "dv", "--run_dir", tmp_path / "run", *DATA, *BRIEF, *EVALUATION]
+    assert main("pretrain", "--config", "cromss", *argv) == 2
+    assert (
+        "no training record of SyntheticScenes (simulated) has masks 'dv'; valid: clean, cloud, dw"
+        in capsys.readouterr().err
+    )
