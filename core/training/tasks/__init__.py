@@ -3,6 +3,7 @@
 from core.training.tasks.base import Downstream, Outcome, Task
 from core.training.tasks.classification import Classification
 from core.training.tasks.maps import MapSegmentation
+from core.training.tasks.regression import Regression
 from core.training.tasks.segmentation import Segmentation
 
-__all__ = ["Classification", "Downstream", "MapSegmentation", "Outcome", "Segmentation", "Task"]
+__all__ = ["Classification", "Downstream", "MapSegmentation", "Outcome", "Regression", "Segmentation", "Task"]

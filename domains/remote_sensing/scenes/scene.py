@@ -16,6 +16,7 @@ from domains.remote_sensing.scenes.captions import captions
 from domains.remote_sensing.scenes.cover import PIXEL, sample_cover
 from domains.remote_sensing.scenes.facts import Facts, facts_of
 from domains.remote_sensing.scenes.fields import Field
+from domains.remote_sensing.scenes.indicators import indicators
 from domains.remote_sensing.scenes.optical import render_optical
 from domains.remote_sensing.scenes.places import CLIMATES, Place, sample_place
 from domains.remote_sensing.scenes.radar import render_radar
@@ -35,6 +36,7 @@ class Scene:
     reflectance_TCHW: (4, 12, H, W) float32, Sentinel-2 L2A bands on the 10 m grid, nan where nothing was recorded.
     radar_TPHW: (4, 2, H, W) float32 sigma0 in dB, VV and VH, nan likewise. clean_THW, noisy_THW: uint8 classes.
     cloud_THW: uint8, 0 clear, 1 cloud, 2 shadow. height_HW: metres. captions: by date and language. facts: by date.
+    indicators: simulated, of the place.
     """
 
     place: Place
@@ -46,6 +48,7 @@ class Scene:
     height_HW: Field  # noqa: N815
     captions: tuple[dict[str, list[str]], ...]
     facts: tuple[Facts, ...]
+    indicators: dict[str, float]
 
     @property
     def crs(self) -> str:
@@ -69,7 +72,7 @@ def simulate(seed: SeedLike, *, size: int = SIZE, climate: str = "") -> Scene:
     if climate and climate not in chosen:
         raise ConfigError(f"climate: is '{climate}'{nearest(climate, chosen)}")
     sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    where, ground, year, light, radar, faults, words = (np.random.default_rng(s) for s in sequence.spawn(7))
+    where, ground, year, light, radar, faults, words, people = (np.random.default_rng(s) for s in sequence.spawn(8))
     place = sample_place(where, chosen.get(climate))
     cover = sample_cover(ground, place, size)
     seasons = sample_seasons(year, place, cover)
@@ -86,7 +89,7 @@ def simulate(seed: SeedLike, *, size: int = SIZE, climate: str = "") -> Scene:
     )
     return Scene(
         place, optical.reflectance_TCHW, radar_TPHW, seasons.classes_THW, noisy_THW, optical.cloud_THW, cover.height_HW,
-        told, facts,
+        told, facts, indicators(people, cover),
     )  # fmt: skip
 
 
