@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from core.data.datamodule import DataModule
 from core.data.dataset import RecordDataset
+from core.data.layout import Record
 from core.data.processor import Processor
 from core.data.text import TextProcessor
 from core.report import Item, Report, to_uint8
 from core.report.gallery import retrieval_examples
+from core.training.features import Features
 from core.training.measure import Measured
 
 
@@ -50,7 +52,8 @@ def add_text_figures(report: Report, data: DataModule, measured: Measured, count
     found, text = measured.features, measured.text
     kinds = {name: processor.modality_kind for name, processor in data.processors.items()}
     for image in [m for m in found.rows if kinds[m] != "text" and m != measured.image and count]:
-        if f"{text}_to_{image}" in measured.retrieval:
+        shows = pictures_of(data.processors[image], data.dataset(split).load(_first(data, found, image, split))[image])
+        if shows and f"{text}_to_{image}" in measured.retrieval:
             _examples(report, data, measured, image, count, split)
 
 
@@ -73,6 +76,10 @@ def _examples(report: Report, data: DataModule, measured: Measured, image: str, 
     report.add_retrieval(f"text → {image}: held-out examples, evenly chosen", examples)
 
 
+def _first(data: DataModule, found: Features, image: str, split: str) -> Record:
+    return data.dataset(split).record(int(found.rows[image][0]))
+
+
 def shown_text(dataset: RecordDataset, modality: str, position: int) -> str:
     """The text of a record as evaluation reads it; "" where it has to be read from a file."""
     processor = dataset.processors[modality]
@@ -81,8 +88,11 @@ def shown_text(dataset: RecordDataset, modality: str, position: int) -> str:
 
 
 def pictures_of(processor: Processor, sample: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.uint8]]:
-    """A sample as pictures: (C, H, W) as one, as its processor shows it; (C, S, H, W) as three of its slices."""
+    """A sample as pictures: (C, H, W) as one, as its processor shows it; (C, S, H, W) as three of its slices; none of
+    what is no picture (a place)."""
     x = processor.collate([sample]).x[0].numpy()
+    if x.ndim < 3:
+        return []
     if x.ndim == 3:
         return [processor.shown(x)]
     slices = sorted({round(share * (x.shape[1] - 1)) for share in (0.33, 0.5, 0.67)})
