@@ -94,6 +94,7 @@ class ProbeSettings(Settings):
 
 class EvaluationSettings(Settings):
     image: str = Field("", description="modality that stands for the image in headline figures; empty: the first one")
+    images: list[str] = Field([], description="image modalities to evaluate, among views of one image; empty: all")
     text: str = Field("", description="text modality; empty: the first text processor")
     prompts_as: str = Field("", description="text modality that reads the prompts; empty: the one of `text`")
     prompts: dict[str, dict[str, list[str]]] = Field({}, description="label -> {positive: [...], negative: [...]}")

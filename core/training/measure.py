@@ -70,11 +70,17 @@ def check_headline(
     texts = [m for m in model.reads if processors[m].modality_kind == "text"]
     images = [m for m in model.reads if processors[m].modality_kind != "text"]
     asked = [("image", s.image, images), ("text", s.text, texts), ("prompts_as", s.prompts_as, texts)]
+    asked += [("images", modality, images) for modality in s.images]
     asked += [(f"languages.{language}", modality, texts) for language, modality in s.languages.items()]
     for name, given, valid in asked:
         if given and given not in valid:
             raise ConfigError(f"evaluation.{name}: '{given}' is not among {valid}{nearest(given, valid)}")
     return images, texts
+
+
+def evaluated(model: DualEncoder, processors: Mapping[str, Processor], s: EvaluationSettings) -> list[str]:
+    """The modalities that figures are about: all of the model, or its texts and the images the settings name."""
+    return [m for m in model.reads if not s.images or m in s.images or processors[m].modality_kind == "text"]
 
 
 def headline_modalities(
@@ -102,7 +108,7 @@ def measure(
     """Every figure the settings ask for, on `split`. untrained: makes the same model with its first weights, for the
     probe's baseline."""
     tell(f"encoding the {split} split")
-    found = extract(model, data.eval_loader(split), compute)
+    found = extract(model, data.eval_loader(split), compute, modalities=evaluated(model, data.processors, settings))
     result = Measured(found)
     result.image, result.text = headline_modalities(model, data.processors, settings, found)
     if settings.image and result.image != settings.image:
@@ -126,7 +132,7 @@ def validation(
     model: DualEncoder, data: DataModule, settings: EvaluationSettings, compute: Compute
 ) -> dict[str, float]:
     """Cheap figures during training: mean retrieval recall over directions, and the state of the embedding space."""
-    found = extract(model, data.eval_loader("val"), compute)
+    found = extract(model, data.eval_loader("val"), compute, modalities=evaluated(model, data.processors, settings))
     image, text = headline_modalities(model, data.processors, settings, found)
     if image not in found.rows or text not in found.rows:
         return {}

@@ -58,7 +58,7 @@ def test_the_teacher_of_views_takes_no_gradient_and_the_student_does(multilingua
 
 def test_fresh_views_cost_the_logarithm_of_the_prototypes_at_most_a_little_less(multilingual):
     """Fresh cosines with random prototypes say almost nothing, so the student's softmax is nearly uniform."""
-    (term,) = [t for t in multilingual.objective.terms if type(t).__name__ == "SelfDistillation"]
+    (term,) = [t for t in multilingual.objective.terms.values() if type(t).__name__ == "SelfDistillation"]
     with torch.no_grad():
         assert float(term(multilingual.step())["loss"]) == pytest.approx(math.log(256), rel=0.15)
 
@@ -69,14 +69,14 @@ def test_equal_captions_are_no_negatives_of_one_another():
     same, other = Built("rs_m_clip", [[10, 11], [10, 11]]), Built("rs_m_clip", [[10, 11], [12, 13]])
     for made in (same, other):
         made.batch.inputs["s2"].x[1] = made.batch.inputs["s2"].x[0]
-    term = same.objective.terms[0]
+    term = next(iter(same.objective.terms.values()))
     with torch.no_grad():
         z = same.model.project("text", same.model.encode("text", same.batch.inputs["text"]))
         assert torch.allclose(z[0], z[1], atol=1e-6)
         loss = float(term(same.step())["loss"])
     assert loss == pytest.approx(math.log(2), abs=1e-4)  # its floor: half of the weight on each of two equal columns
     gradient = torch.autograd.grad(
-        term(same.step())["loss"], [p for p in same.model.encoders["image"].parameters()], allow_unused=True
+        term(same.step())["loss"], list(same.model.encoders["image"].parameters()), allow_unused=True
     )
     # at the floor: nothing pushes equal captions apart
     assert max(float(g.abs().max()) for g in gradient if g is not None) < 1e-4
@@ -88,7 +88,7 @@ def urban():
 
 
 def caption(made: Built):
-    (term,) = [t for t in made.objective.terms if type(t).__name__ == "Captioning"]
+    (term,) = [t for t in made.objective.terms.values() if type(t).__name__ == "Captioning"]
     return term
 
 
