@@ -56,13 +56,6 @@ def test_the_teacher_of_views_takes_no_gradient_and_the_student_does(multilingua
     assert all(bool(p.grad.any()) for p in multilingual.model.heads["views"].mlp[0].parameters())
 
 
-def test_fresh_views_cost_the_logarithm_of_the_prototypes_at_most_a_little_less(multilingual):
-    """Fresh cosines with random prototypes say almost nothing, so the student's softmax is nearly uniform."""
-    (term,) = [t for t in multilingual.objective.terms.values() if type(t).__name__ == "SelfDistillation"]
-    with torch.no_grad():
-        assert float(term(multilingual.step())["loss"]) == pytest.approx(math.log(256), rel=0.15)
-
-
 def test_equal_captions_are_no_negatives_of_one_another():
     """Two rows with one caption and equal images: a softmax over them would cost ln 2, an equal positive costs no more
     than its share."""
