@@ -46,7 +46,7 @@ class ValueLoss(Term):
     """Mean squared error of the scaled values over those that are known, each quantity weighing the same. Nothing
     known: an exact 0 with a graph."""
 
-    name = "values"
+    name = "regression"
 
     def __init__(self, names: Sequence[str], scale: ValueScale) -> None:
         super().__init__()
