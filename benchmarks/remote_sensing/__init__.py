@@ -1,5 +1,4 @@
-"""The remote sensing suite: what pretraining, both sensors and noisy labels are worth on simulated scenes, with the real
-commands."""
+"""The remote sensing suite: what pretraining, two sensors and noisy labels are worth, on simulated scenes."""
 
 ENTRIES = ("label_efficiency", "classification", "retrieval", "whole_scene")
 LONG = ("noisy_labels",)

@@ -51,7 +51,8 @@ class DataModule:
         self.settings = settings
         self.seed = seed
         self.masks, self.mask_of = tuple(masks), named(mask_of)
-        self.label_names = next(iter(layouts.values())).label_names
+        first = next(iter(layouts.values()))
+        self.label_names, self.quantity_names = first.label_names, first.quantity_names
         self.store = SampleStore(cache_root() / "samples")
         self.indices: dict[str, list[int]] = {}
         self.skipped: dict[str, int] = {}
@@ -186,7 +187,7 @@ class DataModule:
     def _loader(self, dataset: Dataset[Any], *, workers: int, **how: Any) -> DataLoader[Batch]:
         return DataLoader(  # it yields what collate_fn returns, which its type parameter does not say
             cast(Dataset[Batch], dataset),
-            collate_fn=Collate(self.processors, self.label_names, self.masks, self.mask_of),
+            collate_fn=Collate(self.processors, self.label_names, self.masks, self.mask_of, self.quantity_names),
             num_workers=workers,
             timeout=self.settings.worker_timeout if workers else 0,
             persistent_workers=workers > 0,

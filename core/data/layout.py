@@ -34,7 +34,8 @@ class Record:
 
     id: unique in the layout. group: what a split keeps together (patient, scene, scaffold).
     sources: modality -> file to read (Path) or content (str); a missing modality is absent.
-    labels: name -> 0/1/value, nan = unknown. masks: name -> dense label file (a Path, or with reader arguments).
+    labels: name -> 0/1, or a value for what the layout lists as a quantity; nan = unknown.
+    masks: name -> dense label file (a Path, or with reader arguments).
     """
 
     id: str
@@ -78,7 +79,8 @@ class Layout(ABC):
     """Folders and columns of one public dataset, read exactly as it is distributed.
 
     A subclass states `name`, `licence`, `source` (where it is obtained) and `simulated`, checks in `__init__` that
-    what it needs is there (DataError naming what it looked for, and where), and sets `label_names`.
+    what it needs is there (DataError naming what it looked for, and where), and sets `label_names` and, for labels that
+    are measured on a scale (a population, an age), `quantity_names`.
     `record` raises for no fault of the data: a file that is missing or damaged is found when it is read.
     absent: records left out because tables and disk do not agree on them (partial downloads).
     """
@@ -88,6 +90,7 @@ class Layout(ABC):
     source: ClassVar[str]
     simulated: ClassVar[bool] = False
     label_names: tuple[str, ...] = ()
+    quantity_names: tuple[str, ...] = ()
     absent: int = 0
 
     def __init__(self, *, root: Path, split: str) -> None:
@@ -177,5 +180,5 @@ def _record_faults(layout: Layout, record: Record) -> Iterator[str]:
             yield f"{path} is missing"
         elif path.is_file() and path.stat().st_size == 0:
             yield f"{path} is empty"
-    for name in set(record.labels) - set(layout.label_names):
+    for name in set(record.labels) - {*layout.label_names, *layout.quantity_names}:
         yield f"label '{name}' is not in label_names"

@@ -4,6 +4,7 @@ from core.training.tasks.base import Downstream, Outcome, Task
 from core.training.tasks.change import ChangeDetection
 from core.training.tasks.classification import Classification
 from core.training.tasks.maps import MapSegmentation
+from core.training.tasks.regression import Regression
 from core.training.tasks.scene_class import SceneClassification
 from core.training.tasks.segmentation import Segmentation
 
@@ -13,6 +14,7 @@ __all__ = [
     "Downstream",
     "MapSegmentation",
     "Outcome",
+    "Regression",
     "SceneClassification",
     "Segmentation",
     "Task",

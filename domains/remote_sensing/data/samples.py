@@ -17,6 +17,7 @@ from core.data.tables import label_matrix, read_table
 from core.errors import ConfigError, DataError, nearest
 from domains.remote_sensing.data.ssl4eo import NoLDOS12, padded
 from domains.remote_sensing.scenes.classes import CLASSES, VERSION
+from domains.remote_sensing.scenes.indicators import INDICATORS
 
 PLACES = {"train": 300, "val": 40, "test": 100}
 SIZE = 96
@@ -28,6 +29,7 @@ class SyntheticScenes(NoLDOS12):
 
     Modalities "s1", "s2" and "text" (captions, English and for part of the places German, one per line). Masks: those
     of NoLDO-S12, "clean" (the truth) and "cloud" (1 cloud, 2 shadow). Labels: 1 for each class that covers at least 5%.
+    Quantities: simulated population, carbon and night light of the place (`scenes.indicators`).
     root: a dataset to read, or a folder to build it in; None = a folder of the cache (`HEPTAD_CACHE`) named after
     version, seed and sizes. places: number of places per split, each with four dates. seed: of the whole dataset; equal
     arguments give equal files. size: rows and columns at 10 m, a multiple of 6. dates: see SSL4EOS12. workers: how many
@@ -72,9 +74,11 @@ class SyntheticScenes(NoLDOS12):
         values_RL = label_matrix(scenes, CLASSES, built / "scenes.csv")
         if labels == "main":
             values_RL = np.array([[float(main == name) for name in CLASSES] for main in scenes["main"]])
+        self.quantity_names = tuple(name for name in INDICATORS if name in scenes)  # not before version 1.1
+        amounts_RQ = label_matrix(scenes, self.quantity_names, built / "scenes.csv")
         self._labels = {
-            key: dict(zip(CLASSES, map(float, row)))
-            for key, row in zip(zip(scenes["id"], scenes["product"]), values_RL)
+            key: dict(zip((*CLASSES, *self.quantity_names), map(float, (*classes, *amounts))))
+            for key, classes, amounts in zip(zip(scenes["id"], scenes["product"]), values_RL, amounts_RQ)
         }
         self._captions: dict[tuple[str, str], list[str]] = {}
         captions = read_table(built / "captions.csv", ["id", "product", "language", "caption"])

@@ -49,8 +49,8 @@ def load_cromss(
         head = model.heads[name]
         if not isinstance(head, UNetHead):
             raise ConfigError(f"load_cromss: head '{name}' is {type(head).__name__}; expected a UNetHead")
-        for part in ("decoder", "segmentation_head"):
-            parts.append((getattr(head, part), f"{names[modality][1]}{part}."))
+        for attribute in ("decoder", "segmentation_head"):
+            parts.append((getattr(head, attribute), f"{names[modality][1]}{attribute}."))
     for part, prefix in parts:
         _check(part, weights, prefix)
     used: set[str] = set()

@@ -17,6 +17,7 @@ from domains.remote_sensing.scenes.cover import PIXEL, Cover, sample_cover
 from domains.remote_sensing.scenes.events import sample_event
 from domains.remote_sensing.scenes.facts import Facts, facts_of
 from domains.remote_sensing.scenes.fields import Field
+from domains.remote_sensing.scenes.indicators import indicators
 from domains.remote_sensing.scenes.optical import Optical, render_optical
 from domains.remote_sensing.scenes.places import CLIMATES, Place, sample_place
 from domains.remote_sensing.scenes.radar import render_radar
@@ -38,6 +39,7 @@ class Scene:
     cloud_THW: uint8, 0 clear, 1 cloud, 2 shadow. height_HW: metres. captions: by date and language. facts: by date.
     changed_THW: bool, where land cover is another one for good than on the first date. event: what happened, "" =
     nothing; when: the first date that shows it, 4 = none.
+    indicators: simulated, of the place.
     """
 
     place: Place
@@ -52,6 +54,7 @@ class Scene:
     changed_THW: NDArray[np.bool_]  # noqa: N815
     event: str
     when: int
+    indicators: dict[str, float]
 
     @property
     def crs(self) -> str:
@@ -76,7 +79,7 @@ def simulate(seed: SeedLike, *, size: int = SIZE, climate: str = "", events: boo
     if climate and climate not in chosen:
         raise ConfigError(f"climate: is '{climate}'{nearest(climate, chosen)}")
     sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    where, ground, year, light, radar, faults, wording, chance = sequence.spawn(8)
+    where, ground, year, light, radar, faults, wording, chance, people = sequence.spawn(9)
     place = sample_place(np.random.default_rng(where), chosen.get(climate))
     cover = sample_cover(np.random.default_rng(ground), place, size)
     event = sample_event(np.random.default_rng(chance), cover) if events else None
@@ -105,7 +108,7 @@ def simulate(seed: SeedLike, *, size: int = SIZE, climate: str = "", events: boo
     )
     return Scene(
         place, reflectance_TCHW, radar_TPHW, clean_THW, noisy_THW, cloud_THW, cover.height_HW, told, facts,
-        changed_THW, event.kind if event is not None else "", when,
+        changed_THW, event.kind if event is not None else "", when, indicators(np.random.default_rng(people), cover),
     )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ and, beside what NoLDO-S12 has:
     root/cloud_masks/{id:07d}/{product}/label.tif          1 cloud, 2 shadow of a cloud
     root/change_masks/{id:07d}/{product}/label.tif         with events: 1 where land cover is not that of the first date
     root/scenes.csv   one row per place and date: split, season, place, share of wrong labels, what covers most,
-                      event and the first date that shows it, classes present
+                      event and the first date that shows it, classes present, simulated indicators of
+                      the place
     root/captions.csv (id, product, language, caption)     root/noise.csv   counts, true class x noisy label
     root/README.txt
 """
@@ -32,6 +33,7 @@ from core.errors import ConfigError
 from domains.remote_sensing.raster import scaled
 from domains.remote_sensing.scenes.classes import CLASSES, VERSION
 from domains.remote_sensing.scenes.geotiff import GeoTiffWriter
+from domains.remote_sensing.scenes.indicators import INDICATORS
 from domains.remote_sensing.scenes.places import Place, date
 from domains.remote_sensing.scenes.radar import LOOKS
 from domains.remote_sensing.scenes.scene import SIZE, Scene, simulate
@@ -45,7 +47,7 @@ OPTICAL_FILES = {
     "B8A": (8, 2), "B9": (9, 6), "B11": (10, 2), "B12": (11, 2),
 }  # fmt: skip
 SCENE_COLUMNS = ("id", "product", "split", "season", "date", "climate", "longitude", "latitude", "epsg", "wrong_labels",
-                 "cloud", "main", "event", "when", *CLASSES)  # fmt: skip
+                 "cloud", "main", "event", "when", *CLASSES, *INDICATORS)  # fmt: skip
 Progress = Callable[[int, int], None]
 Row = tuple[Any, ...]
 
@@ -184,8 +186,8 @@ def _scene_row(scene: Scene, t: int, number: int, product: str, split: str) -> R
         f"{number:07d}", product, split, facts.season, date(place.days[t]).isoformat(), place.climate.name,
         f"{place.longitude:.4f}", f"{place.latitude:.4f}", place.epsg,
         f"{noise_rate(scene.noisy_THW[t], scene.clean_THW[t]):.4f}", f"{(scene.cloud_THW[t] == 1).mean():.4f}",
-        CLASSES[int(np.argmax(facts.shares))], scene.event, scene.when,
-        *facts.labels.values(),
+        CLASSES[int(np.argmax(facts.shares))], scene.event, scene.when, *facts.labels.values(),
+        *(f"{scene.indicators[name]:.6g}" for name in INDICATORS),
     )  # fmt: skip
 
 
@@ -219,6 +221,8 @@ s1: sigma0 in dB, gamma speckle with {LOOKS} looks, independent from pixel to pi
 Labels: the nine classes of Dynamic World: {", ".join(f"{i} {name}" for i, name in enumerate(CLASSES))}.
 {wrong:.1%} of the noisy labels are wrong; noise.csv counts them, true class by noisy label.
 A place is in one split only (scenes.csv).
+Indicators (scenes.csv, {", ".join(INDICATORS)}): made from the simulated buildings and fields, with noise; they are no
+statistics of any place.
 """,
         encoding="utf-8",
     )

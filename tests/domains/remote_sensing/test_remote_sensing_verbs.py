@@ -11,11 +11,13 @@ import pytest
 
 import core
 from core.training import cli
+from core.training.finetuned import load_finetuned
 from domains.remote_sensing import load_encoder
 
 PLACES = {"train": 3, "val": 2, "test": 2}
 CONFIGS = Path(core.__file__).parents[1] / "configs" / "remote_sensing"
-PRETRAIN = sorted(p.stem for p in (CONFIGS / "pretrain").glob("[!_]*.yaml"))
+PICTURES = {"rs_m_clip_rgb"}  # not of the sample data: tests/domains/remote_sensing/test_caption_systems.py
+PRETRAIN = sorted({p.stem for p in (CONFIGS / "pretrain").glob("[!_]*.yaml")} - PICTURES)
 DATA = ["--data.layout_args", json.dumps({"places": PLACES, "workers": 0}), "--data.prepare_workers", 0]
 BRIEF = [
     "--data.batch_size", 4, "--trainer.max_steps", 2, "--trainer.log_every", 1, "--trainer.threads", 1,
@@ -111,6 +113,34 @@ def test_two_dates_share_one_encoder_and_it_is_loaded_again(pretrained, tmp_path
     assert found.model.modalities == ("s2", "s2_before")
     assert list(found.model.encoders["encoder"].modalities) == ["s2"]
     assert set(found.processors) == {"s2", "s2_before"}
+
+
+@pytest.mark.parametrize("init", ["pretrained", "scratch"])
+def test_simulated_indicators_are_learned_from_an_image_and_scored_in_their_units(init, pretrained, tmp_path):
+    argv = ["--from_run", pretrained("urbanclip"), "--init", init, "--run_dir", tmp_path / "run", *DATA, *BRIEF]
+    assert main("finetune", "--config", "indicators", "--bootstrap", 10, *argv) == 0
+    found = summary(tmp_path / "run")
+    names = ["simulated_population", "simulated_carbon", "simulated_night_light"]
+    assert all(found[f"test/{name}/RMSE"] > 0 and found[f"test/{name}/rows"] == 8 for name in names)
+    assert found["test/mean_R2"] == pytest.approx(sum(found[f"test/{name}/R2"] for name in names) / 3)
+    again = load_finetuned(tmp_path / "run")
+    assert again.task.quantities == names
+    assert "Quantities of held-out rows" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("system", ["closp", "rs_m_clip"])
+def test_retrieval_is_reported_by_sensor_language_and_worth(system, pretrained):
+    run = pretrained(system)
+    found, report = summary(run), (run / "report.html").read_text()
+    for sensor in ("s1", "s2") if system == "closp" else ("s2",):
+        name = f"test/retrieval/text_to_{sensor}/nDCG@10"
+        assert 0 <= found[f"{name}_low"] <= found[name] <= found[f"{name}_high"] <= 1
+        assert found[f"test/retrieval/{sensor}_to_text/R@5_chance"] > 0
+        assert f"text → {sensor}" in report or "text → image" in report
+    assert "Retrieval by worth" in report
+    assert "en\t" not in report  # queries are shown as they are read
+    for name in ("other_view", "local_1"):
+        assert f"test/retrieval/text_to_{name}/R@5" not in found
 
 
 def test_a_task_of_one_modality_refuses_two(pretrained, tmp_path, capsys):
