@@ -4,6 +4,7 @@ from core.models.codebook import Codebook, FromModel, Placeholder, QueryMap, Wor
 from core.models.distillation import DistillationHead, MaskToken
 from core.models.dual_encoder import DualEncoder
 from core.models.joint import JointEncoder, JointModel
+from core.models.map_segmenter import ConvNeXtDecoder, MapSegmenter
 from core.models.multimae_weights import load_multimae
 from core.models.projection import LinearProjection, MLPProjection, StandardisedProjection
 from core.models.ssma import AdapNetHead, SSMABlock, SSMAHead
@@ -16,6 +17,7 @@ __all__ = [
     "CaptionDecoder",
     "CodeProjection",
     "Codebook",
+    "ConvNeXtDecoder",
     "DistillationHead",
     "DualEncoder",
     "FromModel",
@@ -23,6 +25,7 @@ __all__ = [
     "JointModel",
     "LinearProjection",
     "MLPProjection",
+    "MapSegmenter",
     "MaskToken",
     "Placeholder",
     "QueryMap",

@@ -37,8 +37,9 @@ class ConvNeXtBlock(nn.Module):
 class ConvNeXtDecoder(nn.Module):
     """Each token becomes cells x cells finer ones, ConvNeXt blocks join them, logits are interpolated to pixels.
 
-    The dense head of MultiMAE (Bachmann et al. 2022, appendix). It reads the coarsest map of a pyramid and no pixels,
-    so what it labels is what the encoder knows.
+    The dense head of MultiMAE (Bachmann et al. 2022, appendix), with its input standardised over the batch, which the
+    paper's has not: the tokens of a young encoder differ little from place to place beside what they have in common.
+    It reads the coarsest map of a pyramid and no pixels, so what it labels is what the encoder knows.
     """
 
     def __init__(self, *, classes: int, channels: int, width: int = 64, cells: int = 4, depth: int = 2) -> None:
@@ -49,13 +50,14 @@ class ConvNeXtDecoder(nn.Module):
                 f"ConvNeXtDecoder: classes {classes}, width {width}, cells {cells}, depth {depth}; they are counts"
             )
         self.channels, self.classes = channels, classes
+        self.standardise = nn.BatchNorm2d(channels)
         self.split = nn.Sequential(nn.Conv2d(channels, width * cells * cells, 1), nn.PixelShuffle(cells))
         self.blocks = nn.Sequential(*(ConvNeXtBlock(width=width) for _ in range(depth)))
         self.logits = nn.Conv2d(width, classes, 1)
 
     def forward(self, pyramid: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """pyramid: maps (B, D, h, w), the last one is read -> (B, K, *size)."""
-        logits = self.logits(self.blocks(self.split(pyramid[-1])))
+        logits = self.logits(self.blocks(self.split(self.standardise(pyramid[-1]))))
         return F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
 
 

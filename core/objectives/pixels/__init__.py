@@ -5,12 +5,13 @@ from core.objectives.pixels.labels import PixelLabels
 from core.objectives.pixels.ramp import EpochRamp
 from core.objectives.pixels.selection import CrossModalSelection, Selection
 from core.objectives.pixels.smoothing import Smoothing, SpatialTemporalSmoothing
-from core.objectives.pixels.views import FusedLogits, ModalityLogits, Pixels, PixelView
+from core.objectives.pixels.views import FusedLogits, JointLogits, ModalityLogits, Pixels, PixelView
 
 __all__ = [
     "CrossModalSelection",
     "EpochRamp",
     "FusedLogits",
+    "JointLogits",
     "ModalityLogits",
     "PixelAgreement",
     "PixelLabels",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from core.errors import ConfigError
 from core.objectives.base import Step
+from core.objectives.pixels.hiding import hide_some
 from core.types import Encoded
 
 
@@ -120,6 +121,46 @@ class FusedLogits(PixelView):
         which_B = torch.randint(len(self.modalities), (len(present_BM),), generator=step.generator)
         lost_BM = nn.functional.one_hot(which_B, len(self.modalities)).bool() & hit_B[:, None]
         return present_BM & ~(lost_BM.to(present_BM.device) & present_BM.all(1)[:, None])
+
+
+class JointLogits(PixelView):
+    """Modalities of a `JointModel` through its adapters and transformer together: `model.heads[head](pyramid, size)`.
+
+    drop: share of the rows with several modalities that show a random part of them, drawn anew at each step, so that
+    one set of weights answers for every part. A pixel counts where any modality that the row shows recorded it.
+    Raises ConfigError for a model that has no joint transformer, and for modalities on different grids of tokens.
+    """
+
+    def __init__(self, *, modalities: Sequence[str], head: str, drop: float = 0.0) -> None:
+        super().__init__()
+        if not modalities or not 0 <= drop <= 1:
+            raise ConfigError(f"JointLogits: modalities {list(modalities)}, drop {drop}; give one at least, a share")
+        self.modalities, self.head, self.drop = tuple(modalities), head, drop
+        self.name = "+".join(modalities)
+
+    def forward(self, step: Step) -> Pixels | None:
+        return step.memo(("pixels-joint", self.modalities, self.head, self.drop), lambda: self._pixels(step))
+
+    def _pixels(self, step: Step) -> Pixels | None:
+        there = [m for m in self.modalities if step.has(m)]
+        if not there:
+            return None
+        if not hasattr(step.model, "encoder_of_all") or step.model.fusion is None:
+            raise ConfigError(f"JointLogits: {type(step.model).__name__} is no JointModel; give its modalities one")
+        batch = hide_some(step.batch, there, share=self.drop, generator=step.generator)
+        pyramid = step.model.encoder_of_all(self.modalities).encode(batch.inputs, batch.present).pyramid
+        if pyramid is None:
+            raise ConfigError(f"JointLogits: {self.name} lie on different grids of tokens; give patches that fit")
+        size = step.input(there[0]).x.shape[-2:]
+        out = step.head(self.head)(pyramid, size)
+        device = pyramid[0].device
+        valid_BHW = torch.zeros(len(batch), *size, dtype=torch.bool, device=device)
+        for name, inp in batch.inputs.items():
+            rows = batch.present[name].to(device).nonzero(as_tuple=True)
+            recorded_VHW = inp.extra.get("valid", torch.ones(len(inp), *size, dtype=torch.bool)).to(device)
+            valid_BHW = valid_BHW | torch.zeros_like(valid_BHW).index_put(rows, recorded_VHW)
+        rows_V = torch.stack([batch.present[m].to(device) for m in there]).any(0).nonzero(as_tuple=True)[0]
+        return Pixels(tuple(x[rows_V] for x in _in_full_precision(out)), rows_V, valid_BHW[rows_V])
 
 
 def _maps(encoded: Encoded, modality: str) -> list[Tensor]:
