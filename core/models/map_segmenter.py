@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.encoders.base import Encoder
+from core.encoders.several import MultimodalEncoder
 from core.errors import ConfigError
-from core.models.joint import JointEncoder
 from core.types import ModalityInput
 
 
@@ -60,7 +60,7 @@ class ConvNeXtDecoder(nn.Module):
 
 
 class MapSegmenter(nn.Module):
-    """Logits of every pixel. encoder: of one modality with a pyramid, or a `JointEncoder` of several, any of which a
+    """Logits of every pixel. encoder: of one modality with a pyramid, or a `MultimodalEncoder` of several, any of which a
     row may lack. The pixels are those of the first modality; others may be coarser or finer pictures of its ground.
     """
 
@@ -74,7 +74,7 @@ class MapSegmenter(nn.Module):
                 f"MapSegmenter: decoder.channels is {decoder.channels}, the encoder's coarsest map has "
                 f"{encoder.pyramid_channels[-1]}"
             )
-        if len(modalities) != 1 and not isinstance(encoder, JointEncoder):
+        if len(modalities) != 1 and not isinstance(encoder, MultimodalEncoder):
             raise ConfigError(f"MapSegmenter: {type(encoder).__name__} reads one modality, not {list(modalities)}")
         self.encoder, self.decoder, self.modalities = encoder, decoder, tuple(modalities)
 
@@ -82,7 +82,7 @@ class MapSegmenter(nn.Module):
         """inputs[m]: the V rows of a modality, present[m]: (B,) bool -> (B, K, H, W); a row that lacks all of them
         gets the answer to nothing."""
         size = next(inputs[name].x.shape[-2:] for name in self.modalities if name in inputs)
-        if isinstance(self.encoder, JointEncoder):
+        if isinstance(self.encoder, MultimodalEncoder):
             pyramid = self.encoder.encode(inputs, present).pyramid
         else:
             (name,) = self.modalities
