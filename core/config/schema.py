@@ -144,6 +144,9 @@ class FinetuneConfig(RunSettings):
         description="input modality, or several; encoder and processors come from the pretrained run"
     )
     from_run: Path | None = Field(None, description="pretrained run or saved model; default: the newest of the domain")
+    towers: dict[str, Path] = Field(
+        {}, description="fine-tuned runs by the modality that each reads, to begin with instead of a pretrained run"
+    )
     init: Literal["pretrained", "scratch"] = Field("pretrained", description="weights the encoder starts from")
     pretrain_system: str = Field("", description="system whose encoder to use from scratch when there is no run")
     label_fraction: SomeShare = Field(1.0, description="share of the labelled groups used")

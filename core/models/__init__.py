@@ -8,6 +8,7 @@ from core.models.multimae_weights import load_multimae
 from core.models.projection import LinearProjection, MLPProjection, StandardisedProjection
 from core.models.text_decoder import CaptionDecoder, TextDecoder, WordDecoder, caption_greedily
 from core.models.token_projection import CodeProjection, QueryProjection, TokenProjection, WordProjection
+from core.models.towers import PartOf, Towers, TowersEncoder, TowerSegmenter
 
 __all__ = [
     "CaptionDecoder",
@@ -21,12 +22,16 @@ __all__ = [
     "LinearProjection",
     "MLPProjection",
     "MaskToken",
+    "PartOf",
     "Placeholder",
     "QueryMap",
     "QueryProjection",
     "StandardisedProjection",
     "TextDecoder",
     "TokenProjection",
+    "TowerSegmenter",
+    "Towers",
+    "TowersEncoder",
     "WordCodebook",
     "WordDecoder",
     "WordProjection",

@@ -49,13 +49,23 @@ class ConvNeXtDecoder(nn.Module):
                 f"ConvNeXtDecoder: classes {classes}, width {width}, cells {cells}, depth {depth}; they are counts"
             )
         self.channels, self.classes = channels, classes
+        self._settings = {"classes": classes, "channels": channels, "width": width, "cells": cells, "depth": depth}
         self.split = nn.Sequential(nn.Conv2d(channels, width * cells * cells, 1), nn.PixelShuffle(cells))
         self.blocks = nn.Sequential(*(ConvNeXtBlock(width=width) for _ in range(depth)))
         self.logits = nn.Conv2d(width, classes, 1)
 
+    def settings(self) -> dict[str, int]:
+        """The arguments that make another one of these shapes."""
+        return dict(self._settings)
+
+    def features(self, pyramid: Sequence[Tensor]) -> Tensor:
+        """pyramid: maps (B, D, h, w), the last one is read -> (B, width, h * cells, w * cells)."""
+        features: Tensor = self.blocks(self.split(pyramid[-1]))
+        return features
+
     def forward(self, pyramid: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """pyramid: maps (B, D, h, w), the last one is read -> (B, K, *size)."""
-        logits = self.logits(self.blocks(self.split(pyramid[-1])))
+        logits = self.logits(self.features(pyramid))
         return F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
 
 
