@@ -3,6 +3,7 @@
 from core.models.codebook import Codebook, FromModel, Placeholder, QueryMap, WordCodebook
 from core.models.distillation import DistillationHead, MaskToken
 from core.models.dual_encoder import DualEncoder
+from core.models.hyper_projector import LowRank, Projector, ProjectorHypernet, averaged, random_rotation
 from core.models.joint import JointEncoder, JointModel
 from core.models.multimae_weights import load_multimae
 from core.models.projection import LinearProjection, MLPProjection, StandardisedProjection
@@ -20,10 +21,13 @@ __all__ = [
     "JointEncoder",
     "JointModel",
     "LinearProjection",
+    "LowRank",
     "MLPProjection",
     "MaskToken",
     "PartOf",
     "Placeholder",
+    "Projector",
+    "ProjectorHypernet",
     "QueryMap",
     "QueryProjection",
     "StandardisedProjection",
@@ -35,6 +39,8 @@ __all__ = [
     "WordCodebook",
     "WordDecoder",
     "WordProjection",
+    "averaged",
     "caption_greedily",
     "load_multimae",
+    "random_rotation",
 ]

@@ -55,6 +55,7 @@ from core.objectives.contrast.targets import (
 from core.objectives.contrast.token_max import QueryMax, TokenMax
 from core.objectives.contrast.tuples import CartesianKeys, PermutedKeys, TupleKeys
 from core.objectives.gradient_cache import CachedStep
+from core.objectives.few_shot import Episode, FewShotAlignment
 from core.objectives.matching import Matching
 from core.objectives.negatives import HardNegatives, Negatives, RandomNegatives, WorstAlignedNegatives
 from core.objectives.preference import ChoiceCE, ChoiceHinge
@@ -139,8 +140,10 @@ __all__ = [
     "Embedding",
     "EncoderContext",
     "EqualWeights",
+    "Episode",
     "Equality",
     "ExtraNegatives",
+    "FewShotAlignment",
     "FixedScale",
     "FromEncoder",
     "FromFusion",
