@@ -51,9 +51,7 @@ def scenes(split: str, *, places: Mapping[str, int], dates: Sequence[int], featu
     found: dict[str, list[Tensor]] = {sensor: [] for sensor in encoders}
     captions, ids = [], []
     for record in layout:
-        s1, s2 = (
-            p.collate([p.load(record.sources[m])]).x for m, p in (("s1", radar), ("s2", optical))
-        )
+        s1, s2 = (p.collate([p.load(record.sources[m])]).x for m, p in (("s1", radar), ("s2", optical)))
         found[RADAR].append(encoders[RADAR](s1))
         for sensor, bands in OPTICAL.items():
             found[sensor].append(encoders[sensor](s2[:, [names.index(band) for band in bands]]))

@@ -1,6 +1,6 @@
 """From few pairs, a projector that a hypernetwork writes for a new sensor beats one that is trained from scratch.
 
-Known sensors are sets of Sentinel-2 bands, each with a frozen encoder of its own; the new one is radar, at other places.
+Known sensors are sets of Sentinel-2 bands, each with an own frozen encoder; the new one is radar, at other places.
 A shared projector, and then a hypernetwork, learn from the known ones (SEMI-style). All arms see the same few pairs of
 radar scene and caption, and those that train take equally many equal steps.
 """
@@ -58,7 +58,7 @@ def run(options: Options, design: Design | None = None) -> Result:
     return Result(
         name="new_sensor",
         claim=(__doc__ or "").split("\n")[0],
-        source="SEMI (2025): 32 pairs equal a projector from scratch with 64 times as many; here retrieval, not captions",
+        source="SEMI (2025): 32 pairs equal 64 times as many from scratch; here retrieval, not captions",
         data="SyntheticScenes: vectors of frozen random convolutions and of captions",
         simulated=True,
         rule="share of the other held-out scenes that lie farther from a caption than its own, mean; chance is 0.5",

@@ -9,7 +9,7 @@ from core.models.multimae_weights import load_multimae
 from core.models.projection import LinearProjection, MLPProjection, StandardisedProjection
 from core.models.text_decoder import CaptionDecoder, TextDecoder, WordDecoder, caption_greedily
 from core.models.token_projection import CodeProjection, QueryProjection, TokenProjection, WordProjection
-from core.models.towers import PartOf, Towers, TowersEncoder, TowerSegmenter
+from core.models.towers import PartOf, Towers, TowerSegmenter, TowersEncoder
 
 __all__ = [
     "CaptionDecoder",

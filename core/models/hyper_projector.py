@@ -26,7 +26,7 @@ from core.nn import sincos
 
 @dataclass(frozen=True, slots=True)
 class LowRank:
-    """A change of one linear layer: weight + (down @ up)^T, bias + shift. down: (in, r). up: (r, out). shift: (out,)."""
+    """A change of a linear layer: weight + (down @ up)^T, bias + shift. down: (in, r). up: (r, out). shift: (out,)."""
 
     down: Tensor
     up: Tensor
@@ -103,8 +103,8 @@ class ProjectorHypernet(nn.Module):
     """Support pairs -> one `LowRank` per linear layer of a projector.
 
     The sequence is one trained prefix token per layer, then item, text, item, text, ...; each padded with zeros to
-    `context`. One single-head attention, without residual; what it gives for prefix l becomes the change of layer l by a
-    linear map of its own. The maps of `up` and `shift` begin at 0, so that the first projector is the unchanged one.
+    `context`. One single-head attention, without residual; what it gives for prefix l becomes the change of layer l by
+    a linear map of its own. The maps of `up` and `shift` begin at 0, so that the first projector is the unchanged one.
     """
 
     def __init__(
@@ -122,8 +122,8 @@ class ProjectorHypernet(nn.Module):
         most: int = 128,
     ) -> None:
         """width, dim, hidden: of the projector. context: C, the wider of item and text when None. alpha: changes are
-        multiplied by alpha / rank; rank when None. positions: fixed sines / sqrt(C) tell the order of the pairs; without
-        them it means nothing. most: pairs of a support. Raises ConfigError for a context that is narrower than them."""
+        multiplied by alpha / rank; rank when None. positions: fixed sines / sqrt(C) tell the order of the pairs,
+        which means nothing without them. most: pairs of a support. Raises ConfigError for a context that is narrower than them."""
         super().__init__()
         hidden = dim if hidden is None else hidden
         context = max(width, text_width) if context is None else context
@@ -146,7 +146,9 @@ class ProjectorHypernet(nn.Module):
                 generator.weight[a * rank :] = 0
                 generator.bias[a * rank :] = 0
         length = len(self.shapes) + 2 * most
-        table = sincos(torch.arange(length), context) / math.sqrt(context) if positions else torch.zeros(length, context)
+        table = (
+            sincos(torch.arange(length), context) / math.sqrt(context) if positions else torch.zeros(length, context)
+        )
         self.register_buffer("table", table, persistent=False)
 
     def forward(self, item_SD: Tensor, text_SE: Tensor, mask_S: Tensor | None = None) -> list[LowRank]:
@@ -181,7 +183,7 @@ class ProjectorHypernet(nn.Module):
     def write(
         self, projector: Projector, item_ND: Tensor, text_NE: Tensor, *, supports: int, generator: torch.Generator
     ) -> Projector:
-        """The projector for a new encoder, from all N pairs there are: the mean over random supports of up to `most`."""
+        """The projector for a new encoder, from all N pairs there are: the mean over random supports of `most`."""
         was = self.training
         self.eval()
         changes = []
@@ -201,6 +203,6 @@ def averaged(changes: Sequence[Sequence[LowRank]]) -> list[LowRank]:
 
 
 def random_rotation(width: int, generator: torch.Generator) -> Tensor:
-    """(D, D) orthogonal, uniform over all of them (Haar; Mezzadri 2007): QR, with the signs of R's diagonal taken out."""
+    """(D, D) orthogonal, uniform over all of them (Haar): QR, less the signs of R's diagonal (Mezzadri 2007)."""
     q, r = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))
     return (q * r.diagonal().sign()).float()

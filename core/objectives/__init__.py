@@ -54,8 +54,8 @@ from core.objectives.contrast.targets import (
 )
 from core.objectives.contrast.token_max import QueryMax, TokenMax
 from core.objectives.contrast.tuples import CartesianKeys, PermutedKeys, TupleKeys
-from core.objectives.gradient_cache import CachedStep
 from core.objectives.few_shot import Episode, FewShotAlignment
+from core.objectives.gradient_cache import CachedStep
 from core.objectives.matching import Matching
 from core.objectives.negatives import HardNegatives, Negatives, RandomNegatives, WorstAlignedNegatives
 from core.objectives.preference import ChoiceCE, ChoiceHinge
@@ -139,8 +139,8 @@ __all__ = [
     "EachEqual",
     "Embedding",
     "EncoderContext",
-    "EqualWeights",
     "Episode",
+    "EqualWeights",
     "Equality",
     "ExtraNegatives",
     "FewShotAlignment",

@@ -1,12 +1,13 @@
 """Episodes in which a hypernetwork has to write a projector for an encoder that it has not seen (SEMI, 2025).
 
-Shape legend: n = rows with item and text, S = support pairs, Q = queries, D = width of the items, E = width of the space.
+Shape legend: n = rows with item and text, S = support pairs, Q = queries, D, E = width of items and of the space.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -79,10 +80,10 @@ class Episode(Term):
 
 
 class FewShotAlignment(Episode):
-    """Queries find their texts among those of all queries: symmetric InfoNCE; rows of equal content `text` are all right.
+    """Queries find their texts among those of all queries: symmetric InfoNCE; equal texts are all right.
 
-    An episode has tens of queries, so that their matrix is made whole. SEMI tells the text word by word through a frozen
-    language model; here the space of a text encoder stands in for it.
+    An episode has tens of queries, so that their matrix is made whole. SEMI tells the text word by word through a
+    frozen language model; here the space of a text encoder stands in for it.
     """
 
     name = "few_shot"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -70,8 +69,8 @@ def run(request: Request) -> None:
         go_on(folder, resume, facts, config.trainer.max_steps)
     task.begin(model, data, compute)
     module = TrainingModule(
-        model, Objective(terms=task.terms(), teachers=task.teachers()), optim=config.optim, trainer=config.trainer, seed=config.seed,
-        make_loader=data.train_loader, resume=resume,
+        model, Objective(terms=task.terms(), teachers=task.teachers()), optim=config.optim,
+        trainer=config.trainer, seed=config.seed, make_loader=data.train_loader, resume=resume,
     )  # fmt: skip
     throughput = fit(
         module, folder, compute, config, facts, what=request.system or "finetune",

@@ -1,4 +1,4 @@
-"""Where the encoder of a fine-tuning run comes from: a pretrained model, its description, or fine-tuned runs side by side."""
+"""Where the encoder of a fine-tuning run comes from: a pretrained model, its description, or fine-tuned runs."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class TowerSource(Source):
             about, found = about_finetuned(run), load_finetuned(run)
             if about["modalities"] != [name]:
                 raise ConfigError(
-                    f"towers.{name}: {run} reads {', '.join(about['modalities'])}; give a run of --modality {name} alone"
+                    f"towers.{name}: {run} reads {', '.join(about['modalities'])}; give one of --modality {name}"
                 )
             head = found.model.head
             if not isinstance(head, MapSegmenter) or not isinstance(head.decoder, ConvNeXtDecoder):
@@ -128,8 +128,8 @@ class TowerSource(Source):
         for name, classes in self.classes.items():
             if classes != task.classes:
                 raise ConfigError(
-                    f"towers.{name}: {self._runs[name]} knows {', '.join(classes)}, the task {', '.join(task.classes)}; "
-                    "name the same classes in the same order"
+                    f"towers.{name}: {self._runs[name]} knows {', '.join(classes)}, the task "
+                    f"{', '.join(task.classes)}; name the same classes in the same order"
                 )
 
     def encoder(self, init: str, seed: int) -> Encoder:

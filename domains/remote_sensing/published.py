@@ -105,7 +105,9 @@ def save_published(system: str, weights: Path, out: Path, *, size: int = SIZE) -
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m domains.remote_sensing.published", description=__doc__)
     parser.add_argument("system", choices=("dofa", "croma"))
-    parser.add_argument("--weights", type=Path, required=True, help="local file, .pth or .safetensors, in torchgeo's layout")
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="local file, .pth or .safetensors, in torchgeo's layout"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--size", type=int, default=SIZE, help="rows and columns of a picture (default: %(default)s)")
     options = parser.parse_args(argv)

@@ -22,7 +22,7 @@ class Certainty(nn.Module):
     won has the threshold `most`.
     """
 
-    count_KR: Tensor
+    count_KR: Tensor  # noqa: N815
 
     def __init__(self, *, classes: int, most: float = 0.9) -> None:
         super().__init__()

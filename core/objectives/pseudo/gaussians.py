@@ -16,10 +16,10 @@ FLOOR = 1e-6  # added to variances: a class of a single point has none
 class ClassGaussians(nn.Module):
     """Moments of the features of each class. A class without a point has the density 0, not NaN."""
 
-    count_K: Tensor
-    sum_KD: Tensor
-    square_KD: Tensor
-    shift_D: Tensor
+    count_K: Tensor  # noqa: N815
+    sum_KD: Tensor  # noqa: N815
+    square_KD: Tensor  # noqa: N815
+    shift_D: Tensor  # noqa: N815
 
     def __init__(self, *, classes: int, width: int) -> None:
         super().__init__()

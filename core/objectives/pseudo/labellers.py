@@ -147,9 +147,7 @@ class GapSwitch(PseudoLabeller):
     same: Tensor
     seen: Tensor
 
-    def __init__(
-        self, *, least: float = 0.5, ratio: float = 1.0, most: float = 0.9, recover: bool = True
-    ) -> None:
+    def __init__(self, *, least: float = 0.5, ratio: float = 1.0, most: float = 0.9, recover: bool = True) -> None:
         super().__init__(ratio=ratio, most=most, recover=recover)
         if not 0 <= least <= 1:
             raise ConfigError(f"GapSwitch: least is {least}; give a share of the points in [0, 1]")

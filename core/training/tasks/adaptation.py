@@ -15,7 +15,7 @@ from torch import nn
 from core.data.datamodule import DataModule
 from core.encoders.base import Encoder
 from core.errors import ConfigError, DataError
-from core.models.towers import TowersEncoder, TowerSegmenter
+from core.models.towers import TowerSegmenter, TowersEncoder
 from core.objectives.base import Term
 from core.objectives.pseudo.adaptation import CrossModalAdaptation, guess, recorded
 from core.objectives.pseudo.labellers import GapSwitch, Guess, PseudoLabeller
@@ -145,4 +145,3 @@ class MapAdaptation(MapSegmentation):
             ],
         )  # fmt: skip
         return outcome
-

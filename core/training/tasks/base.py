@@ -103,7 +103,7 @@ class Task(ABC):
         """The module that `head` made of data with these `facts`: how fine-tuned weights are loaded without data."""
         raise ConfigError(f"{type(self).__name__} does not say how its head is built without data (head_from)")
 
-    def begin(self, model: Downstream, data: DataModule, compute: Compute) -> None:
+    def begin(self, model: Downstream, data: DataModule, compute: Compute) -> None:  # noqa: B027
         """What the task learns from data before training. Called once after `head`, before `terms`; a run that is
         resumed does it again, from the same weights."""
 

@@ -113,8 +113,9 @@ class CROMAModel(DualEncoder):
     """CROMA's three transformers. Any sensor alone, or both, has an encoding.
 
     sar, optical: names of the modalities. The defaults are croma_base (194 M weights); large: width 1024, depth 24. The
-    radar and the joint transformer have half the depth. Released weights saw 120 x 120 pixels. pretrained: download torchgeo's weights (MIT); local files go
-    through `load_croma`. Channels are the mean -2 to +2 deviations as 0 to 1 (`normalise: two_deviations`).
+    radar and the joint transformer have half the depth. Released weights saw 120 x 120 pixels, and channels in which
+    the mean -2 to +2 deviations are 0 to 1 (`normalise: two_deviations`). pretrained: download torchgeo's weights (MIT);
+    local files go through `load_croma`.
     """
 
     def __init__(
@@ -176,7 +177,9 @@ def load_croma(model: CROMAModel, checkpoint: Mapping[str, Any]) -> None:
         if state is None:
             state = {k.removeprefix(f"{name}."): v for k, v in checkpoint.items() if k.startswith(f"{name}.")}
         if not isinstance(state, Mapping) or not state:
-            raise CheckpointError(f"CROMA weights: '{name}' is missing; the file has {', '.join(sorted(checkpoint)[:8])}")
+            raise CheckpointError(
+                f"CROMA weights: '{name}' is missing; the file has {', '.join(sorted(checkpoint)[:8])}"
+            )
         found[name] = take(part.state_dict(), state, who="CROMA", where=f"{name}.")
     for name, part in parts.items():
         part.load_state_dict(found[name])
@@ -184,7 +187,7 @@ def load_croma(model: CROMAModel, checkpoint: Mapping[str, Any]) -> None:
 
 @lru_cache(maxsize=16)
 def alibi(grid: tuple[int, int]) -> Tensor:
-    """(1, 16, N, N) what attention adds: minus the distance between patches in patches, times 2^(-(i + 1) / 2) in head i
+    """(1, 16, N, N) what attention adds: minus the distance between patches, times 2^(-(i + 1) / 2) in head i
     (2D-ALiBi, Fuller et al. 2023, with the slopes of Press et al. 2022 for 16 heads)."""
     axes = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in grid), indexing="ij")
     place_N2 = torch.stack(axes, dim=-1).flatten(0, 1)

@@ -47,7 +47,7 @@ class DOFA(SteppableEncoder):
         pretrained: bool = False,
     ) -> None:
         super().__init__()
-        from torchgeo.models import DOFA as TorchGeoDOFA  # heavy
+        from torchgeo import models  # heavy
 
         if patch < 3 or image_size % patch:
             raise ConfigError(f"DOFA: image_size {image_size} is no multiple of patch {patch}, which is 3 or more")
@@ -60,7 +60,7 @@ class DOFA(SteppableEncoder):
             raise ConfigError(
                 f"DOFA: an input is told by its number of bands, and two of sensors have the same ({counts})"
             )
-        self.body = TorchGeoDOFA(
+        self.body = models.DOFA(
             img_size=image_size, patch_size=patch, embed_dim=width, depth=depth, num_heads=heads, num_classes=0
         )
         self.width, self.depth, self.patch, self.image_size = width, depth, patch, image_size
@@ -128,12 +128,14 @@ class DOFA(SteppableEncoder):
 
 
 def load_dofa(encoder: DOFA, checkpoint: Mapping[str, Any]) -> None:
-    """Copy weights in torchgeo's key layout (`patch_embed.weight_generator.*`, `cls_token`, `pos_embed`, `blocks.{i}.*`,
-    and where the file has it `fc_norm.*`); `norm.*`, `head.*` and what a decoder owns is not read. Positions of another
+    """Copy weights in torchgeo's key layout (`patch_embed.weight_generator.*`, `cls_token`, `pos_embed`,
+    `blocks.{i}.*`, and where the file has it `fc_norm.*`); `norm.*`, `head.*` and what a decoder owns is not read. Positions of another
     square grid are resampled. Raises CheckpointError, before anything is copied, for weights that do not fit."""
     found = dict(checkpoint.get("model", checkpoint))
     own = encoder.body.state_dict()
-    found = {k: v for k, v in found.items() if not k.startswith(("norm.", "head.", "decoder", "mask_token", "projector"))}
+    found = {
+        k: v for k, v in found.items() if not k.startswith(("norm.", "head.", "decoder", "mask_token", "projector"))
+    }
     table = found.get("pos_embed")
     if isinstance(table, Tensor) and table.ndim == 3 and table.shape[1] != own["pos_embed"].shape[1]:
         side = round((table.shape[1] - 1) ** 0.5)

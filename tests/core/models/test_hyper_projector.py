@@ -89,7 +89,9 @@ def test_the_attention_is_one_head_over_prefixes_items_and_texts():
     x = torch.stack(rows)
     place = torch.arange(len(x))[:, None] / 10000 ** (torch.arange(c // 2) / (c // 2))
     x = x + torch.cat([place.sin(), place.cos()], dim=1) / c**0.5
-    weight = ((x @ hypernet.q.weight.T + hypernet.q.bias) @ (x @ hypernet.k.weight.T + hypernet.k.bias).T / c**0.5).softmax(1)
+    weight = (
+        (x @ hypernet.q.weight.T + hypernet.q.bias) @ (x @ hypernet.k.weight.T + hypernet.k.bias).T / c**0.5
+    ).softmax(1)
     out = weight @ (x @ hypernet.v.weight.T + hypernet.v.bias)
     for layer, (a, b) in enumerate(((D, E), (E, E))):
         flat = hypernet.generators[layer](out[layer])

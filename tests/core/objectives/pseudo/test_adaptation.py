@@ -30,7 +30,8 @@ def batch(rows=3, present=None):
     rng = torch.Generator().manual_seed(1)
     present = {m: torch.ones(rows, dtype=torch.bool) for m in "ab"} | (present or {})
     inputs = {
-        m: ModalityInput(torch.randn(int(present[m].sum()), c, SIDE, SIDE, generator=rng)) for m, c in (("a", 2), ("b", 3))
+        m: ModalityInput(torch.randn(int(present[m].sum()), c, SIDE, SIDE, generator=rng))
+        for m, c in (("a", 2), ("b", 3))
     }
     return Batch([str(i) for i in range(rows)], inputs, present)
 
@@ -141,7 +142,11 @@ def test_rows_that_lack_a_modality_are_left_out_and_no_row_is_an_exact_zero():
         objective, now = run(model, data)
         losses.append(objective(now)[0])
     torch.testing.assert_close(*losses)
-    nobody = Batch(["0"], {"a": ModalityInput(torch.randn(1, 2, SIDE, SIDE))}, {"a": torch.tensor([True]), "b": torch.tensor([False])})
+    nobody = Batch(
+        ["0"],
+        {"a": ModalityInput(torch.randn(1, 2, SIDE, SIDE))},
+        {"a": torch.tensor([True]), "b": torch.tensor([False])},
+    )
     objective, now = run(model, nobody)
     loss, _ = objective(now)
     loss.backward()

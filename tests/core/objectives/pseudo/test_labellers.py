@@ -26,7 +26,9 @@ def two(*first):
 
 
 def guess(probability, feature=None):
-    feature = torch.zeros(len(probability), 1) if feature is None else torch.as_tensor(feature).reshape(len(probability), -1)
+    feature = (
+        torch.zeros(len(probability), 1) if feature is None else torch.as_tensor(feature).reshape(len(probability), -1)
+    )
     return Guess(probability, feature.float())
 
 
@@ -127,7 +129,7 @@ def test_swapping_the_models_changes_no_label(make):
 
 
 def test_recovery_takes_the_answer_that_its_own_features_support():
-    """Four points of each class on which both agree, features 0 +- 1 and 10 +- 1 of each class; then one disagreement."""
+    """Four points of each class on which both agree, features 0 +- 1 and 10 +- 1; then one disagreement."""
     p = two(0.95, 0.95, 0.95, 0.95, 0.05, 0.05, 0.05, 0.05)
     x = [-1.0, 1.0, -1.0, 1.0, 9.0, 11.0, 9.0, 11.0]
     settings = {"recover": True}

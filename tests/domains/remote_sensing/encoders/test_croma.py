@@ -122,8 +122,8 @@ def test_bands_and_sizes_that_it_was_not_made_for_are_refused(model, x):
         tower(ModalityInput(torch.zeros(1, 13, 24, 24)))
     with pytest.raises(DataError, match="no multiples of its patch"):
         tower(ModalityInput(torch.zeros(1, 12, 20, 24)))
+    wide = {**x, "s1": torch.zeros(ROWS, 2, 24, 32)}
     with pytest.raises(DataError, match="same rows and columns"):
-        wide = {**x, "s1": torch.zeros(ROWS, 2, 24, 32)}
         model.encoder_of_all(["s1", "s2"]).encode(*given(wide, s1=ALL, s2=ALL))
     with pytest.raises(ConfigError, match="multiple of 16"):
         CROMAModel(width=40, depth=2)

@@ -86,7 +86,7 @@ def test_weights_that_do_not_fit_are_named(encoder):
         load_dofa(encoder, {k: v for k, v in state.items() if k != "cls_token"})
     with pytest.raises(CheckpointError, match=r"'blocks.0.norm1.weight' is \(3,\), the model's is \(32,\)"):
         load_dofa(encoder, {**state, "blocks.0.norm1.weight": torch.ones(3)})
-    with pytest.raises(CheckpointError, match="'blocks.2.norm1.weight' is unknown"):
+    with pytest.raises(CheckpointError, match=r"'blocks.2.norm1.weight' is unknown"):
         load_dofa(encoder, {**state, "blocks.2.norm1.weight": torch.ones(32)})
     with pytest.raises(CheckpointError, match="not finite"):
         load_dofa(encoder, {**state, "cls_token": state["cls_token"] * torch.nan})
