@@ -123,7 +123,8 @@ class ProjectorHypernet(nn.Module):
     ) -> None:
         """width, dim, hidden: of the projector. context: C, the wider of item and text when None. alpha: changes are
         multiplied by alpha / rank; rank when None. positions: fixed sines / sqrt(C) tell the order of the pairs,
-        which means nothing without them. most: pairs of a support. Raises ConfigError for a context that is narrower than them."""
+        which means nothing without them. most: pairs of a support. Raises ConfigError for a context that is narrower
+        than an item."""
         super().__init__()
         hidden = dim if hidden is None else hidden
         context = max(width, text_width) if context is None else context

@@ -71,7 +71,8 @@ class ConvNeXtDecoder(nn.Module):
 
 class MapSegmenter(nn.Module):
     """Logits of every pixel. encoder: of one modality with a pyramid, or a `MultimodalEncoder` of several, any of
-    which a row may lack. The pixels are those of the first modality; others may be coarser or finer pictures of its ground.
+    which a row may lack. The pixels are those of the first modality; others may be coarser or finer pictures of its
+    ground.
     """
 
     def __init__(self, *, encoder: Encoder, decoder: ConvNeXtDecoder, modalities: Sequence[str]) -> None:

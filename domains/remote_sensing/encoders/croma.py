@@ -114,8 +114,8 @@ class CROMAModel(DualEncoder):
 
     sar, optical: names of the modalities. The defaults are croma_base (194 M weights); large: width 1024, depth 24. The
     radar and the joint transformer have half the depth. Released weights saw 120 x 120 pixels, and channels in which
-    the mean -2 to +2 deviations are 0 to 1 (`normalise: two_deviations`). pretrained: download torchgeo's weights (MIT);
-    local files go through `load_croma`.
+    the mean -2 to +2 deviations are 0 to 1 (`normalise: two_deviations`). pretrained: download torchgeo's weights
+    (MIT); local files go through `load_croma`.
     """
 
     def __init__(
