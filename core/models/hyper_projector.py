@@ -87,8 +87,8 @@ class Projector(nn.Module):
         for i, layer in enumerate(out.linears):
             for change in changes:
                 self._check(change)
-            layer.weight += torch.stack([(c[i].down @ c[i].up).T for c in changes]).mean(0)
-            layer.bias += torch.stack([c[i].shift for c in changes]).mean(0)
+            layer.weight.add_(torch.stack([(c[i].down @ c[i].up).T for c in changes]).mean(0))
+            layer.bias.add_(torch.stack([c[i].shift for c in changes]).mean(0))
         return out
 
     def _check(self, changes: Sequence[LowRank]) -> None:

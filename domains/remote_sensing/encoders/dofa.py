@@ -130,7 +130,8 @@ class DOFA(SteppableEncoder):
 def load_dofa(encoder: DOFA, checkpoint: Mapping[str, Any]) -> None:
     """Copy weights in torchgeo's key layout (`patch_embed.weight_generator.*`, `cls_token`, `pos_embed`,
     `blocks.{i}.*`, and where the file has it `fc_norm.*`); `norm.*`, `head.*` and what a decoder owns is not
-    read. Positions of another square grid are resampled. Raises CheckpointError, before anything is copied, for weights that do not fit."""
+    read. Positions of another square grid are resampled. Raises CheckpointError, before anything is copied, for
+    weights that do not fit."""
     found = dict(checkpoint.get("model", checkpoint))
     own = encoder.body.state_dict()
     found = {

@@ -13,6 +13,7 @@ from core.training import cli
 from core.training.finetuned import load_finetuned
 from core.types import ModalityInput
 
+OTHER = '{"a": "#000000", "b": "#ffffff"}'
 PLACES = {"train": 3, "val": 2, "test": 2}
 ARGUMENTS = [
     "--data.prepare_workers", 0, "--data.batch_size", 4, "--trainer.max_steps", 2, "--trainer.log_every", 1,
@@ -106,7 +107,7 @@ def test_labels_of_the_target_change_no_weight(sources, adapted, tmp_path):
         (["--towers.s1", "{s2}", "--towers.s2", "{s2}"], "reads s2; give one of --modality s1"),
         (["--towers.s1", "{s1}", "--towers.s2", "nowhere"], "holds no fine-tuned model"),
         (
-            ["--towers.s1", "{s1}", "--towers.s2", "{s2}", "--task.init_args.classes", '{"a": "#000000", "b": "#ffffff"}'],
+            ["--towers.s1", "{s1}", "--towers.s2", "{s2}", "--task.init_args.classes", OTHER],
             "name the same classes",
         ),
         (["--from_run", "{s1}"], "config.json"),
