@@ -48,7 +48,8 @@ class TowersEncoder(MultimodalEncoder):
         super().__init__()
         self.encoders, self.decoders = nn.ModuleDict(encoders), nn.ModuleDict(decoders)
         self.modalities = tuple(encoders)
-        self.width = sum(encoder.width for encoder in encoders.values())
+        self._widths = {name: encoder.width for name, encoder in encoders.items()}
+        self.width = sum(self._widths.values())
 
     def encode(self, inputs: Mapping[str, ModalityInput], present: Mapping[str, Tensor]) -> Encoded:
         parts = []
@@ -56,7 +57,7 @@ class TowersEncoder(MultimodalEncoder):
         held = self.held(inputs)
         like = inputs[held[0]].x
         for name in self.modalities:
-            part_BD = like.new_zeros(rows, self.encoders[name].width, dtype=torch.float32)  # type: ignore[arg-type]
+            part_BD = like.new_zeros(rows, self._widths[name], dtype=torch.float32)
             if name in held:
                 pooled_VD = self.encoders[name](inputs[name]).pooled
                 where = present[name].to(pooled_VD.device).nonzero(as_tuple=True)

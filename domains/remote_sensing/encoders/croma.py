@@ -146,7 +146,7 @@ class CROMAModel(DualEncoder):
             modalities={name: name for name in kinds},
             dim=dim, projections=projections, frozen=frozen, heads=heads,
         )  # fmt: skip
-        self.fuser: nn.Module = whole.joint_encoder  # type: ignore[assignment]
+        self.fuser: nn.Module = whole.joint_encoder
         if pretrained:
             load_croma(self, _downloaded(width, depth))
 
