@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.remote_sensing import new_sensor, summit_adaptation
+from benchmarks.remote_sensing import new_sensor, summit_adaptation, summit_shift
 from benchmarks.remote_sensing._vectors import CaptionSpace, english, standardised
 from benchmarks.result import Options
 
@@ -88,3 +88,27 @@ def test_captions_are_english_and_their_space_is_that_of_the_fitted_ones():
     a, b = standardised(torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0]]))
     assert b.item() == 0
     assert a.mean().item() == 0
+
+
+def test_the_shift_entry_compares_every_labeller_with_the_source_models(tmp_path):
+    design = summit_shift.Design(tiles=4, side=12, batch_size=2, steps=2, adapt_steps=2, width=8)
+    state = torch.random.get_rng_state()
+    result = summit_shift.run(Options(seeds=(0, 1), folder=tmp_path), design)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert set(result.values) == {summit_shift.BEFORE, *summit_shift.LABELLERS}
+    assert all(0 <= v <= 1 for m in result.values.values() for values in m.values() for v in values)
+    assert summit_shift.one_seed(1, design) == {
+        arm: {name: values[1] for name, values in metrics.items()} for arm, metrics in result.values.items()
+    }
+
+
+def test_a_source_model_learns_of_its_own_sensor_alone():
+    design = summit_shift.Design(tiles=4, side=12, batch_size=2, width=8)
+    rng = torch.Generator().manual_seed(0)
+    world = {m: torch.randn(design.classes, c, generator=rng) for m, c in summit_shift.BANDS.items()}
+    data = summit_shift.scenes(world, design, rng, shifted=False)
+    assert torch.equal(data.masks["label"][:, :6, :6], data.masks["label"][:, :1, :1].expand(-1, 6, 6))
+    shown = data.inputs["radar"].x.mean((0, 2, 3))
+    shifted = summit_shift.scenes(world, design, rng, shifted=True)
+    assert shifted.inputs["radar"].x.shape == (4, 2, 12, 12)
+    assert not torch.allclose(shifted.inputs["radar"].x.mean((0, 2, 3)), shown, atol=1e-3)

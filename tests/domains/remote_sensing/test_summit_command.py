@@ -101,21 +101,22 @@ def test_labels_of_the_target_change_no_weight(sources, adapted, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "code", "said"),
     [
-        (["--towers.s1", "{s1}"], "no fine-tuned run for 's2'"),
-        (["--towers.s1", "{s2}", "--towers.s2", "{s2}"], "reads s2; give one of --modality s1"),
-        (["--towers.s1", "{s1}", "--towers.s2", "nowhere"], "holds no fine-tuned model"),
+        (["--towers.s1", "{s1}"], 2, "no fine-tuned run for 's2'"),
+        (["--towers.s1", "{s2}", "--towers.s2", "{s2}"], 2, "reads s2; give one of --modality s1"),
+        (["--towers.s1", "{s1}", "--towers.s2", "nowhere"], 1, "holds no fine-tuned model"),
         (
             ["--towers.s1", "{s1}", "--towers.s2", "{s2}", "--task.init_args.classes", OTHER],
+            2,
             "name the same classes",
         ),
-        (["--from_run", "{s1}"], "config.json"),
+        (["--from_run", "{s1}"], 1, "holds no saved model"),
     ],
 )  # fmt: skip
-def test_runs_that_cannot_be_adapted_are_refused(argv, said, sources, capsys):
+def test_runs_that_cannot_be_adapted_are_refused(argv, code, said, sources, capsys):
     filled = [word.format(s1=sources / "s1", s2=sources / "s2") for word in argv]
-    assert main("finetune", "--config", "summit", *filled, "--run_dir", "run", *dates(0), *ARGUMENTS) == 2
+    assert main("finetune", "--config", "summit", *filled, "--run_dir", "run", *dates(0), *ARGUMENTS) == code
     assert said in capsys.readouterr().err
 
 
