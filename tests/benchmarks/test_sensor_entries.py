@@ -102,7 +102,7 @@ def test_the_shift_entry_compares_every_labeller_with_the_source_models(tmp_path
     }
 
 
-def test_a_source_model_learns_of_its_own_sensor_alone():
+def test_scenes_are_labelled_patches_and_the_target_is_calibrated_otherwise():
     design = summit_shift.Design(tiles=4, side=12, batch_size=2, width=8)
     rng = torch.Generator().manual_seed(0)
     world = {m: torch.randn(design.classes, c, generator=rng) for m, c in summit_shift.BANDS.items()}
