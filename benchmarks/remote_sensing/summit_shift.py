@@ -50,17 +50,17 @@ class Design:
     shift of the radar, in its deviations. looks: of the radar, source and target."""
 
     classes: int = 5
-    tiles: int = 48
-    side: int = 24
-    patch: int = 6
+    tiles: int = 24
+    side: int = 12
+    patch: int = 3
     noise: float = 0.8
     haze: tuple[float, float] = (0.4, 0.6)
     calibration: float = 0.4
     looks: tuple[float, float] = (6.0, 3.0)
     width: int = 16
     batch_size: int = 12
-    steps: int = 150
-    adapt_steps: int = 100
+    steps: int = 60
+    adapt_steps: int = 40
     lr: float = 5e-3
     adapt_lr: float = 1e-3
 
