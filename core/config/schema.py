@@ -152,6 +152,9 @@ class FinetuneConfig(RunSettings):
     )
     shares: dict[str, str] = Field({}, description="modality -> the pretrained one whose encoder and processor it has")
     from_run: Path | None = Field(None, description="pretrained run or saved model; default: the newest of the domain")
+    towers: dict[str, Path] = Field(
+        {}, description="fine-tuned runs by the modality that each reads, to begin with instead of a pretrained run"
+    )
     init: Literal["pretrained", "scratch"] = Field("pretrained", description="weights the encoder starts from")
     pretrain_system: str = Field("", description="system whose encoder to use from scratch when there is no run")
     label_fraction: SomeShare = Field(1.0, description="share of the labelled groups used")

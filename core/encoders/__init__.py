@@ -6,6 +6,7 @@ from core.encoders.base import BlockContext, BlockHook, Encoder, SteppableEncode
 from core.encoders.cnn import ConvNet
 from core.encoders.image import ImageTransformer
 from core.encoders.pyramid import SpatialPyramid
+from core.encoders.several import MultimodalEncoder
 from core.encoders.slices import SlicePooled
 from core.encoders.stretch import StretchedPositions, stretch_table, stretch_text, stretched_length, stretched_node
 from core.encoders.text import TextTransformer
@@ -24,6 +25,7 @@ __all__ = [
     "ConvNet",
     "Encoder",
     "ImageTransformer",
+    "MultimodalEncoder",
     "PatchAdapter",
     "SlicePooled",
     "SpatialPyramid",

@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -88,6 +88,10 @@ class Encoder(nn.Module, ABC):
         computed. want: blocks whose output goes to Encoded.layers. hooks: see BlockHook. Only a `SteppableEncoder`
         takes these three; any other raises ConfigError.
         """
+
+    def check(self, processor: Any) -> None:
+        """Raise ConfigError or DataError where this encoder would misread what `processor` makes; before training. What
+        has no facts of its own about its input, such as the bands of pretrained weights, accepts any."""
 
     def refuse_steps(self, keep: Tensor | None, want: Collection[int], hooks: Sequence[BlockHook]) -> None:
         """Raise ConfigError if any of the three was asked for: for encoders without a token sequence."""

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.encoders.base import Encoder
+from core.encoders.several import MultimodalEncoder
 from core.errors import ConfigError
-from core.models.joint import JointEncoder
 from core.types import ModalityInput
 
 
@@ -51,19 +51,30 @@ class ConvNeXtDecoder(nn.Module):
             )
         self.channels, self.classes = channels, classes
         self.standardise = nn.BatchNorm2d(channels)
+        self._settings = {"classes": classes, "channels": channels, "width": width, "cells": cells, "depth": depth}
         self.split = nn.Sequential(nn.Conv2d(channels, width * cells * cells, 1), nn.PixelShuffle(cells))
         self.blocks = nn.Sequential(*(ConvNeXtBlock(width=width) for _ in range(depth)))
         self.logits = nn.Conv2d(width, classes, 1)
 
+    def settings(self) -> dict[str, int]:
+        """The arguments that make another one of these shapes."""
+        return dict(self._settings)
+
+    def features(self, pyramid: Sequence[Tensor]) -> Tensor:
+        """pyramid: maps (B, D, h, w), the last one is read -> (B, width, h * cells, w * cells)."""
+        features: Tensor = self.blocks(self.split(self.standardise(pyramid[-1])))
+        return features
+
     def forward(self, pyramid: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """pyramid: maps (B, D, h, w), the last one is read -> (B, K, *size)."""
-        logits = self.logits(self.blocks(self.split(self.standardise(pyramid[-1]))))
+        logits = self.logits(self.features(pyramid))
         return F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 class MapSegmenter(nn.Module):
-    """Logits of every pixel. encoder: of one modality with a pyramid, or a `JointEncoder` of several, any of which a
-    row may lack. The pixels are those of the first modality; others may be coarser or finer pictures of its ground.
+    """Logits of every pixel. encoder: of one modality with a pyramid, or a `MultimodalEncoder` of several, any of
+    which a row may lack. The pixels are those of the first modality; others may be coarser or finer pictures of its
+    ground.
     """
 
     def __init__(self, *, encoder: Encoder, decoder: ConvNeXtDecoder, modalities: Sequence[str]) -> None:
@@ -76,7 +87,7 @@ class MapSegmenter(nn.Module):
                 f"MapSegmenter: decoder.channels is {decoder.channels}, the encoder's coarsest map has "
                 f"{encoder.pyramid_channels[-1]}"
             )
-        if len(modalities) != 1 and not isinstance(encoder, JointEncoder):
+        if len(modalities) != 1 and not isinstance(encoder, MultimodalEncoder):
             raise ConfigError(f"MapSegmenter: {type(encoder).__name__} reads one modality, not {list(modalities)}")
         self.encoder, self.decoder, self.modalities = encoder, decoder, tuple(modalities)
 
@@ -84,7 +95,7 @@ class MapSegmenter(nn.Module):
         """inputs[m]: the V rows of a modality, present[m]: (B,) bool -> (B, K, H, W); a row that lacks all of them
         gets the answer to nothing."""
         size = next(inputs[name].x.shape[-2:] for name in self.modalities if name in inputs)
-        if isinstance(self.encoder, JointEncoder):
+        if isinstance(self.encoder, MultimodalEncoder):
             pyramid = self.encoder.encode(inputs, present).pyramid
         else:
             (name,) = self.modalities

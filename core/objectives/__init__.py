@@ -54,6 +54,7 @@ from core.objectives.contrast.targets import (
 )
 from core.objectives.contrast.token_max import QueryMax, TokenMax
 from core.objectives.contrast.tuples import CartesianKeys, PermutedKeys, TupleKeys
+from core.objectives.few_shot import Episode, FewShotAlignment
 from core.objectives.gradient_cache import CachedStep
 from core.objectives.matching import Matching
 from core.objectives.negatives import HardNegatives, Negatives, RandomNegatives, WorstAlignedNegatives
@@ -153,10 +154,12 @@ __all__ = [
     "EachEqual",
     "Embedding",
     "EncoderContext",
+    "Episode",
     "EpochRamp",
     "EqualWeights",
     "Equality",
     "ExtraNegatives",
+    "FewShotAlignment",
     "FixedScale",
     "FromEncoder",
     "FromFusion",

@@ -70,7 +70,7 @@ def load_finetuned(run: Path | str, *, device: torch.device | str = "cpu") -> Fi
     Raises CheckpointError naming the file that is missing, damaged or does not fit.
     """
     run = Path(run).expanduser()
-    about = _read(run)
+    about = about_finetuned(run)
     path = run / ABOUT
     pretrained = built_part(path, "encoder", without_downloads(about["encoder"]))
     assert isinstance(pretrained, DualEncoder)
@@ -97,7 +97,8 @@ def encoded(own: Mapping[str, str]) -> list[str]:
     return list(dict.fromkeys(own.values()))
 
 
-def _read(run: Path) -> dict[str, Any]:
+def about_finetuned(run: Path) -> dict[str, Any]:
+    """What finetuned.json of a run says, checked. Raises CheckpointError naming what is missing or does not fit."""
     path = run / ABOUT
     if not path.is_file():
         raise CheckpointError(f"{run}: holds no fine-tuned model (no {ABOUT}); give a finished run of finetune")

@@ -160,6 +160,8 @@ def check_fit(model: DualEncoder, processors: Mapping[str, Processor], layouts: 
     A text encoder needs enough rows for the vocabulary, and the training split a modality that the model reads.
     """
     for modality, processor in processors.items():
+        if modality in model.reads:
+            model.encoder_of(modality).check(processor)
         vocabulary = getattr(processor, "vocabulary", None)
         if vocabulary is None or modality not in model.reads:
             continue

@@ -1,5 +1,6 @@
 """Downstream tasks: what fine-tuning learns, and how it is scored."""
 
+from core.training.tasks.adaptation import MapAdaptation
 from core.training.tasks.base import Downstream, Outcome, Task
 from core.training.tasks.change import ChangeDetection
 from core.training.tasks.classification import Classification
@@ -12,6 +13,7 @@ __all__ = [
     "ChangeDetection",
     "Classification",
     "Downstream",
+    "MapAdaptation",
     "MapSegmentation",
     "Outcome",
     "Regression",

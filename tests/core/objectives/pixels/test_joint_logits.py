@@ -20,7 +20,7 @@ def joint(seed=0):
     }
     return JointModel(
         encoders=adapters, modalities={m: m for m in adapters}, dim=4,
-        fusion=JointTransformer(width=16, depth=2, heads=2, inputs={m: 16 for m in adapters}),
+        fusion=JointTransformer(width=16, depth=2, heads=2, inputs=dict.fromkeys(adapters, 16)),
         heads={"labels": ConvNeXtDecoder(classes=3, channels=16, width=8, cells=3, depth=1)},
     ).eval()  # fmt: skip
 
