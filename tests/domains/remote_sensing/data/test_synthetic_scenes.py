@@ -123,7 +123,7 @@ def test_the_manifest_says_simulated_and_holds_every_file(root):
 def test_it_is_built_once_into_the_cache_and_again_for_another_seed_or_size(tmp_path, monkeypatch):
     built = []
 
-    def write_dataset(empty, *, places, seed, size, workers, progress):
+    def write_dataset(empty, *, places, seed, size, workers, progress, events):
         built.append((places, seed, size, workers))
         progress(1, 1)
         (empty / "scenes.csv").write_text("")
