@@ -49,14 +49,14 @@ def load_cromss(
         head = model.heads[name]
         if not isinstance(head, UNetHead):
             raise ConfigError(f"load_cromss: head '{name}' is {type(head).__name__}; expected a UNetHead")
-        for attribute in ("decoder", "segmentation_head"):
-            parts.append((getattr(head, attribute), f"{names[modality][1]}{attribute}."))
-    for part, prefix in parts:
-        _check(part, weights, prefix)
+        for part in ("decoder", "segmentation_head"):
+            parts.append((getattr(head, part), f"{names[modality][1]}{part}."))
+    for module, prefix in parts:
+        _check(module, weights, prefix)
     used: set[str] = set()
-    for part, prefix in parts:
-        own = {key: weights[prefix + key] for key in part.state_dict()}
-        part.load_state_dict(own)
+    for module, prefix in parts:
+        own = {key: weights[prefix + key] for key in module.state_dict()}
+        module.load_state_dict(own)
         used |= {prefix + key for key in own}
     return sorted(set(weights) - used)
 
