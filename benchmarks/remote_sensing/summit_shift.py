@@ -163,7 +163,9 @@ def head_of(model: Downstream) -> TowerSegmenter:
     return model.head
 
 
-def fit(model: Downstream, terms: list[Term], data: Batch, steps: int, lr: float, seed: int, design: Design) -> None:
+def fit(
+    model: Downstream, terms: Sequence[Term], data: Batch, steps: int, lr: float, seed: int, design: Design
+) -> None:
     """AdamW at a constant rate on random rows; the source models are a teacher for terms that ask for one."""
     objective = Objective(terms=terms, teachers={"source": FrozenTeacher()})
     objective.attach(model)
