@@ -26,7 +26,7 @@ def run(options: Options, *, start: Launch = launch) -> Result:
     size = size_of(options)
     found = []
     for seed in options.seeds:
-        source = pretrained("multimae", seed, options, size, start=start)
+        source = pretrained("multimae_labels", seed, options, size, start=start)
         values: dict[str, dict[str, float]] = {arm: {} for arm in ARMS}
         for task, figures in TASKS.items():
             for arm in ARMS:

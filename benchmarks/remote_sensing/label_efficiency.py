@@ -1,8 +1,9 @@
 """With 10% of the clean labels, a pretrained land-cover model beats the same network from scratch: S1, S2 and both.
 
-Drives `pretrain --config multimae` (unless a run is given with --run) and `finetune --config landcover` for every seed:
-each sensor alone and both, with pretrained and with fresh weights. A seed decides pretraining, the label subset, fresh
-weights and batches; the arms of a seed share them. The model of both sensors is also scored with S2 missing at test.
+Drives `pretrain --config multimae_labels` (unless a run is given with --run), which also learns from noisy labels, and
+`finetune --config landcover` for every seed: each sensor alone and both, with pretrained and with fresh weights. A seed
+decides pretraining, the label subset, fresh weights and batches; the arms of a seed share them. The model of both sensors
+is also scored with S2 missing at test.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def run(options: Options, design: Design | None = None, *, start: Launch = launc
     design, size = design or Design(), size_of(options)
     found, folders = [], []
     for seed in options.seeds:
-        source = pretrained("multimae", seed, options, size, start=start)
+        source = pretrained("multimae_labels", seed, options, size, start=start)
         values: dict[str, dict[str, float]] = {}
         where: dict[tuple[str, str], Path] = {}
         for sensor, modality in SENSORS.items():
