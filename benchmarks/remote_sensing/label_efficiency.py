@@ -2,8 +2,8 @@
 
 Drives `pretrain --config multimae_labels` (unless a run is given with --run), which also learns from noisy labels, and
 `finetune --config landcover` for every seed: each sensor alone and both, with pretrained and with fresh weights. A seed
-decides pretraining, the label subset, fresh weights and batches; the arms of a seed share them. The model of both sensors
-is also scored with S2 missing at test.
+decides pretraining, the label subset, fresh weights and batches; the arms of a seed share them. The model of both
+sensors is also scored with S2 missing at test.
 """
 
 from __future__ import annotations
