@@ -69,8 +69,10 @@ def run_scripts(suite: Suite, rest: list[str]) -> int:
 def run_suite(suite: Suite, rest: list[str]) -> int:
     asked, overrides = _parser(suite).parse_known_args(rest)
     chosen = suite.chosen(asked.only)
-    if overrides and not set(chosen) & set(suite.long):
-        raise ConfigError(f"{overrides[0]}: unknown option; only {', '.join(suite.long)} hand arguments to a command")
+    if overrides and not set(chosen) & set(suite.driving):
+        raise ConfigError(
+            f"{overrides[0]}: unknown option; only {', '.join(suite.driving)} hand arguments to a command"
+        )
     if not asked.seeds or len(set(asked.seeds)) < len(asked.seeds) or min(asked.seeds) < 0:
         raise ConfigError(f"--seeds: {asked.seeds} must be different numbers from 0 on, for instance 0 1 2")
     if asked.threads < 1:
@@ -95,7 +97,8 @@ def _run(suite: Suite, chosen: Sequence[str], asked: argparse.Namespace, overrid
             seeds=tuple(asked.seeds),
             folder=folder / entry,
             run=asked.run,
-            overrides=tuple(overrides) if entry in suite.long else (),
+            overrides=tuple(overrides) if entry in suite.driving else (),
+            full=asked.full,
         )
         wall, cpu = time.perf_counter(), _cpu_seconds()
         result = run_entry(suite.name, entry, options)
@@ -126,8 +129,10 @@ def _parser(suite: Suite) -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="CPU threads of the entries that are not long (default: 1)"
     )
-    parser.set_defaults(run=None)
-    if suite.long:
+    parser.set_defaults(run=None, full=False)
+    if suite.sizes:
+        parser.add_argument("--full", action="store_true", help="sizes of the acceptance figures; default: a rehearsal")
+    if suite.driving:
         parser.add_argument("--run", type=Path, metavar="RUN_DIR", help="a finished pretraining run to start from")
         parser.usage = "%(prog)s [options] [--setting VALUE ...: handed to the command that a long entry drives]"
     return parser

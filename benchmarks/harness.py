@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,20 @@ def train(
         )
         return DataLoader(rows, batch_sampler=sampler, collate_fn=_as_it_is)
 
+    train_on(model, objective, make_loader, steps=steps, optim=optim, seed=seed, callbacks=callbacks)
+
+
+def train_on(
+    model: DualEncoder,
+    objective: Objective,
+    make_loader: Callable[..., DataLoader[Batch]],
+    *,
+    steps: int,
+    optim: OptimSettings,
+    seed: int,
+    callbacks: Sequence[L.Callback] = (),
+) -> None:
+    """`train` on batches from elsewhere: make_loader(total=, start=, rank=, world=), as a `DataModule` has it."""
     module = TrainingModule(
         model, objective, optim=optim, trainer=TrainerSettings(max_steps=steps), seed=seed, make_loader=make_loader
     )

@@ -15,12 +15,14 @@ Values = dict[str, dict[str, tuple[float, ...]]]  # arm -> metric -> one value p
 @dataclass(frozen=True, slots=True)
 class Options:
     """seeds: one paired repetition each. folder: where the entry may write. run: a finished pretraining run, for the
-    entries that start from one. overrides: further arguments for the entries that drive a command."""
+    entries that start from one. overrides: further arguments for the entries that drive a command. full: the sizes of
+    acceptance figures, in suites that have two sizes."""
 
     seeds: tuple[int, ...]
     folder: Path
     run: Path | None = None
     overrides: tuple[str, ...] = ()
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)

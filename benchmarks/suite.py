@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 class Suite:
     """A folder of benchmarks. entries: modules with a `run(options)`; long: those that run only when named.
 
+    sizes: its entries come in two sizes, and take --run and settings like long ones.
     A suite without either holds scripts, each a module with its own command line.
     """
 
@@ -27,6 +28,12 @@ class Suite:
     about: str
     entries: tuple[str, ...]
     long: tuple[str, ...]
+    sizes: bool = False
+
+    @property
+    def driving(self) -> tuple[str, ...]:
+        """Entries that drive commands: they take --run, and settings to hand on."""
+        return self.long + (self.entries if self.sizes else ())
 
     @property
     def scripts(self) -> tuple[str, ...]:
@@ -57,7 +64,8 @@ def suites() -> dict[str, Suite]:
             package = importlib.import_module(f"benchmarks.{module.name}")
             entries, long = getattr(package, "ENTRIES", ()), getattr(package, "LONG", ())
             about = (package.__doc__ or "").split("\n")[0]
-            found[module.name] = Suite(module.name, about, tuple(entries), tuple(long))
+            sizes = bool(getattr(package, "SIZES", False))
+            found[module.name] = Suite(module.name, about, tuple(entries), tuple(long), sizes)
     return found
 
 

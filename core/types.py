@@ -62,8 +62,9 @@ class Batch:
     """What one training or evaluation step sees.
 
     ids: B sample ids. inputs[m]: the present rows of modality m. present[m]: (B,) bool.
-    labels[name]: (B,) float, nan = unknown. keys[name]: (B,) int64 identity of a row for targets: equal keys are
-    never negatives of each other (`keys["sample"]` always exists; `keys["<modality>"]` marks equal content).
+    labels[name]: (B,) float, nan = unknown; quantities[name] likewise, for labels that are values on a scale.
+    keys[name]: (B,) int64 identity of a row for targets: equal keys are never negatives of each other
+    (`keys["sample"]` always exists; `keys["<modality>"]` marks equal content).
     masks[name]: dense labels of the rows, (B, S, H, W) int64, where a task has them; -1 = not labelled.
     """
 
@@ -73,6 +74,7 @@ class Batch:
     labels: dict[str, Tensor] = field(default_factory=dict)
     keys: dict[str, Tensor] = field(default_factory=dict)
     masks: dict[str, Tensor] = field(default_factory=dict)
+    quantities: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -88,6 +90,7 @@ class Batch:
             labels=move(self.labels),
             keys=move(self.keys),
             masks=move(self.masks),
+            quantities=move(self.quantities),
         )
 
     def pin_memory(self) -> Batch:
@@ -101,6 +104,7 @@ class Batch:
             labels=pin(self.labels),
             keys=pin(self.keys),
             masks=pin(self.masks),
+            quantities=pin(self.quantities),
         )
 
     def paired_rows(self, a: str, b: str) -> tuple[Tensor, Tensor, Tensor]:

@@ -94,10 +94,15 @@ class ProbeSettings(Settings):
 
 class EvaluationSettings(Settings):
     image: str = Field("", description="modality that stands for the image in headline figures; empty: the first one")
+    images: list[str] = Field([], description="image modalities to evaluate, among views of one image; empty: all")
     text: str = Field("", description="text modality; empty: the first text processor")
     prompts_as: str = Field("", description="text modality that reads the prompts; empty: the one of `text`")
     prompts: dict[str, dict[str, list[str]]] = Field({}, description="label -> {positive: [...], negative: [...]}")
     retrieval: bool = Field(True, description="image <-> text retrieval on the held-out split")
+    relevance: Literal["", "shared", "contains"] = Field(
+        "", description="nDCG by labels: a row is worth the labels shared, or 1 if it has all of the query; empty: none"
+    )
+    languages: dict[str, str] = Field({}, description="language -> text modality, for retrieval figures of each")
     zero_shot: bool = Field(True, description="zero-shot labels from prompts")
     probe: ProbeSettings | None = Field(ProbeSettings(), description="linear and nearest-neighbour probes; null: none")
     untrained_baseline: bool = Field(True, description="probe the untrained encoder in the same run")
@@ -145,7 +150,11 @@ class FinetuneConfig(RunSettings):
     modality: str | Annotated[list[str], Field(min_length=1)] = Field(
         description="input modality, or several; encoder and processors come from the pretrained run"
     )
+    shares: dict[str, str] = Field({}, description="modality -> the pretrained one whose encoder and processor it has")
     from_run: Path | None = Field(None, description="pretrained run or saved model; default: the newest of the domain")
+    towers: dict[str, Path] = Field(
+        {}, description="fine-tuned runs by the modality that each reads, to begin with instead of a pretrained run"
+    )
     init: Literal["pretrained", "scratch"] = Field("pretrained", description="weights the encoder starts from")
     pretrain_system: str = Field("", description="system whose encoder to use from scratch when there is no run")
     label_fraction: SomeShare = Field(1.0, description="share of the labelled groups used")

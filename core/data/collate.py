@@ -24,9 +24,11 @@ class Collate:
         label_names: Sequence[str],
         masks: Sequence[str] = (),
         mask_of: str | Sequence[str] = "",
+        quantity_names: Sequence[str] = (),
     ) -> None:
         self.processors = dict(processors)
         self.label_names = tuple(label_names)
+        self.quantity_names = tuple(quantity_names)
         self.masks = tuple(masks)
         self.mask_of = (mask_of,) if isinstance(mask_of, str) else tuple(mask_of)
 
@@ -46,10 +48,11 @@ class Collate:
                 keys[modality][present[modality]] = content_V
         keys["sample"] = torch.tensor([sample["index"] for sample in samples], dtype=torch.int64)
         keys["group"] = torch.tensor([stable_id(sample["group"]) for sample in samples], dtype=torch.int64)
-        labels = {
-            name: torch.tensor([float(s["labels"].get(name, math.nan)) for s in samples]) for name in self.label_names
-        }
-        return Batch([s["id"] for s in samples], inputs, present, labels, keys, self._masks(samples))
+        labels, quantities = (
+            {name: torch.tensor([float(s["labels"].get(name, math.nan)) for s in samples]) for name in names}
+            for names in (self.label_names, self.quantity_names)
+        )
+        return Batch([s["id"] for s in samples], inputs, present, labels, keys, self._masks(samples), quantities)
 
     def _masks(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         out = {}

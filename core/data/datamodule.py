@@ -18,7 +18,7 @@ from core.data.bad_records import BadRecords
 from core.data.built import cache_root
 from core.data.collate import Collate
 from core.data.dataset import RecordDataset, named
-from core.data.layout import SPLITS, Layout
+from core.data.layout import SPLITS, Layout, TrainingPlan
 from core.data.processor import Processor
 from core.data.sampler import StepSampler
 from core.data.store import SampleStore
@@ -51,7 +51,8 @@ class DataModule:
         self.settings = settings
         self.seed = seed
         self.masks, self.mask_of = tuple(masks), named(mask_of)
-        self.label_names = next(iter(layouts.values())).label_names
+        first = next(iter(layouts.values()))
+        self.label_names, self.quantity_names = first.label_names, first.quantity_names
         self.store = SampleStore(cache_root() / "samples")
         self.indices: dict[str, list[int]] = {}
         self.skipped: dict[str, int] = {}
@@ -145,6 +146,12 @@ class DataModule:
 
     def train_loader(self, *, total: int, start: int = 0, rank: int = 0, world: int = 1) -> DataLoader[Batch]:
         """Batches of steps `start` to `total`, augmented if the settings say so."""
+        plan = TrainingPlan(
+            self.settings.batch_size, total, start, self.seed, self.settings.augment, rank, world, self.masks
+        )
+        drawn = self.layouts["train"].draws(self.processors, plan)
+        if drawn is not None:
+            return self._loader(drawn.dataset, workers=self.settings.workers, batch_sampler=drawn.sampler)
         dataset = self._dataset("train", self.indices["train"], augment=self.settings.augment)
         sampler = StepSampler(
             len(dataset),
@@ -178,10 +185,10 @@ class DataModule:
             mask_of=self.mask_of,
         )
 
-    def _loader(self, dataset: RecordDataset, *, workers: int, **how: Any) -> DataLoader[Batch]:
+    def _loader(self, dataset: Dataset[Any], *, workers: int, **how: Any) -> DataLoader[Batch]:
         return DataLoader(  # it yields what collate_fn returns, which its type parameter does not say
             cast(Dataset[Batch], dataset),
-            collate_fn=Collate(self.processors, self.label_names, self.masks, self.mask_of),
+            collate_fn=Collate(self.processors, self.label_names, self.masks, self.mask_of, self.quantity_names),
             num_workers=workers,
             timeout=self.settings.worker_timeout if workers else 0,
             persistent_workers=workers > 0,

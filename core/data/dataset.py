@@ -25,6 +25,18 @@ def named(modalities: str | Sequence[str]) -> tuple[str, ...]:
     return ((modalities,) if modalities else ()) if isinstance(modalities, str) else tuple(modalities)
 
 
+def augmented(
+    inputs: Mapping[str, Sample], processors: Mapping[str, Processor], draw: Sequence[int]
+) -> dict[str, Sample]:
+    """A random variation of a record's modalities, a function of the numbers in `draw` (seed, epoch, record)."""
+    out = {}
+    for modality, sample in inputs.items():
+        shared = np.random.default_rng(list(draw))
+        own = np.random.default_rng([*draw, zlib.crc32(modality.encode())])
+        out[modality] = processors[modality].augment(processors[modality].augment_jointly(sample, shared), own)
+    return out
+
+
 class RecordDataset(Dataset[dict[str, Any]]):
     """Samples of a split. Augmentation is a function of (seed, epoch, record), never of who loads it, or when.
 
@@ -74,11 +86,7 @@ class RecordDataset(Dataset[dict[str, Any]]):
         record = self.layout.record(index)
         inputs = self.load(record)
         if self.augment:
-            for modality, sample in inputs.items():
-                processor, of_record = self.processors[modality], [self.seed, epoch, index]
-                sample = processor.augment_jointly(sample, np.random.default_rng(of_record))
-                rng = np.random.default_rng([*of_record, zlib.crc32(modality.encode())])
-                inputs[modality] = processor.augment(sample, rng)
+            inputs = augmented(inputs, self.processors, (self.seed, epoch, index))
         return {
             "id": record.id,
             "group": record.group,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from core.errors import DataError, nearest
 
@@ -35,7 +35,8 @@ class Record:
 
     id: unique in the layout. group: what a split keeps together (patient, scene, scaffold).
     sources: modality -> file to read (Path) or content (str); a missing modality is absent.
-    labels: name -> 0/1/value, nan = unknown. masks: name -> dense label file (a Path, or with reader arguments).
+    labels: name -> 0/1, or a value for what the layout lists as a quantity; nan = unknown.
+    masks: name -> dense label file (a Path, or with reader arguments).
     """
 
     id: str
@@ -50,11 +51,37 @@ class Record:
         yield from dict.fromkeys(path for path in paths if path is not None)
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """What a run asks of its training data: batches for steps `start` to `total` - 1, of process `rank` of `world`.
+
+    masks: dense labels that the task reads.
+    """
+
+    batch_size: int
+    total: int
+    start: int
+    seed: int
+    augment: bool
+    rank: int = 0
+    world: int = 1
+    masks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """dataset: item -> sample, as `RecordDataset` gives it. sampler: batches of items, a function of (seed, step)."""
+
+    dataset: Any
+    sampler: Any
+
+
 class Layout(ABC):
     """Folders and columns of one public dataset, read exactly as it is distributed.
 
     A subclass states `name`, `licence`, `source` (where it is obtained) and `simulated`, checks in `__init__` that
-    what it needs is there (DataError naming what it looked for, and where), and sets `label_names`.
+    what it needs is there (DataError naming what it looked for, and where), and sets `label_names` and, for labels that
+    are measured on a scale (a population, an age), `quantity_names`.
     `record` raises for no fault of the data: a file that is missing or damaged is found when it is read.
     absent: records left out because tables and disk do not agree on them (partial downloads).
     tables: what records refer to by name and share, as table -> row -> content: descriptions of a graph's entities.
@@ -65,6 +92,7 @@ class Layout(ABC):
     source: ClassVar[str]
     simulated: ClassVar[bool] = False
     label_names: tuple[str, ...] = ()
+    quantity_names: tuple[str, ...] = ()
     absent: int = 0
     tables: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
@@ -82,6 +110,13 @@ class Layout(ABC):
 
     def __iter__(self) -> Iterator[Record]:
         return (self.record(i) for i in range(len(self)))
+
+    def draws(self, processors: Mapping[str, Any], plan: TrainingPlan) -> Draws | None:
+        """Training samples that are drawn anew in every epoch (parts of something large), instead of the records.
+
+        None, the default: training goes through the records.
+        """
+        return None
 
 
 def source_path(source: Source) -> Path | None:
@@ -148,5 +183,5 @@ def _record_faults(layout: Layout, record: Record) -> Iterator[str]:
             yield f"{path} is missing"
         elif path.is_file() and path.stat().st_size == 0:
             yield f"{path} is empty"
-    for name in set(record.labels) - set(layout.label_names):
+    for name in set(record.labels) - {*layout.label_names, *layout.quantity_names}:
         yield f"label '{name}' is not in label_names"

@@ -136,6 +136,10 @@ class TextProcessor(Processor):
         """The text behind a source, as it is tokenised. Raises DataError for a file that is not UTF-8 text."""
         return read_text(source) if isinstance(source, Path) else source
 
+    def shown_text(self, source: str | Path) -> str:
+        """What evaluation reads of a source, for a person."""
+        return self.text(source)
+
     def load(self, source: str | Path) -> Sample:
         text = self.text(source)
         if not text.strip():

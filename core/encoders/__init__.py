@@ -1,10 +1,12 @@
 """Encoders: input of one modality -> Encoded."""
 
+from core.encoders.adapnet import AdapNet
 from core.encoders.adapters import Adapter, ClassPatchAdapter, PatchAdapter, TokenAdapter
 from core.encoders.base import BlockContext, BlockHook, Encoder, SteppableEncoder, require_steps
 from core.encoders.cnn import ConvNet
 from core.encoders.image import ImageTransformer
 from core.encoders.pyramid import SpatialPyramid
+from core.encoders.several import MultimodalEncoder
 from core.encoders.slices import SlicePooled
 from core.encoders.stretch import StretchedPositions, stretch_table, stretch_text, stretched_length, stretched_node
 from core.encoders.text import TextTransformer
@@ -14,6 +16,7 @@ from core.encoders.vector import VectorMLP
 from core.encoders.volume import VolumeTransformer
 
 __all__ = [
+    "AdapNet",
     "Adapter",
     "BlockContext",
     "BlockHook",
@@ -22,6 +25,7 @@ __all__ = [
     "ConvNet",
     "Encoder",
     "ImageTransformer",
+    "MultimodalEncoder",
     "PatchAdapter",
     "SlicePooled",
     "SpatialPyramid",

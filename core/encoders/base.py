@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -96,6 +96,10 @@ class Encoder(nn.Module, ABC):
         """Learn from the fitted processor of a modality that this encoder reads what is data and not a weight (the
         edges of a graph, features of its entities). Called before training and after loading; it may be called again.
         Raises ConfigError when the two do not fit."""
+
+    def check(self, processor: Any) -> None:
+        """Raise ConfigError or DataError where this encoder would misread what `processor` makes; before training. What
+        has no facts of its own about its input, such as the bands of pretrained weights, accepts any."""
 
     def refuse_steps(self, keep: Tensor | None, want: Collection[int], hooks: Sequence[BlockHook]) -> None:
         """Raise ConfigError if any of the three was asked for: for encoders without a token sequence."""

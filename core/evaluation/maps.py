@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import DataError
-from core.evaluation.bootstrap import Floats, Groups, Interval, bootstrap_interval
+from core.evaluation.bootstrap import Floats, Groups, Interval, Statistic, bootstrap_interval
 
 IGNORED = -1
 
@@ -75,12 +75,7 @@ def map_scores(
     if not total_KK.any():
         raise DataError("label maps: no pixel is labelled; there is nothing to score")
     flat_NX = confusion_NKK.reshape(len(confusion_NKK), -1).astype(np.float64)
-
-    def mean_iou(w_RN: Floats) -> Floats:
-        iou_RK = iou((w_RN @ flat_NX).reshape(len(w_RN), *total_KK.shape))
-        known_RK = np.isfinite(iou_RK)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(known_RK, iou_RK, 0).sum(1) / known_RK.sum(1)
+    mean_iou = _mean_iou(confusion_NKK)
 
     def accuracy(w_RN: Floats) -> Floats:
         sum_RKK = (w_RN @ flat_NX).reshape(len(w_RN), *total_KK.shape)
@@ -95,6 +90,41 @@ def map_scores(
         dict(zip(classes, map(float, iou(total_KK.astype(np.float64))), strict=True)),
         total_KK,
     )
+
+
+def map_difference(
+    ours: Sequence[NDArray[np.int64]],
+    theirs: Sequence[NDArray[np.int64]],
+    *,
+    groups_N: Groups = None,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """Mean over runs of mIoU(ours) - mIoU(theirs), (N, K, K) counts of the same maps in the same order for each run.
+
+    A resample draws groups once for all runs and both sides: what the choice of maps does to both cancels.
+    """
+    pairs = [(_mean_iou(a), _mean_iou(b)) for a, b in zip(ours, theirs, strict=True)]
+    if not pairs or len({len(counts) for counts in (*ours, *theirs)}) > 1:
+        raise DataError("label maps: both sides need runs, all on the same maps")
+
+    def difference(w_RN: Floats) -> Floats:
+        return np.mean([a(w_RN) - b(w_RN) for a, b in pairs], axis=0)
+
+    return bootstrap_interval(difference, len(ours[0]), groups_N=groups_N, n=n_bootstrap, seed=seed)
+
+
+def _mean_iou(confusion_NKK: NDArray[np.int64]) -> Statistic:
+    """mIoU over the classes that occur, as a statistic of row weights."""
+    flat_NX = confusion_NKK.reshape(len(confusion_NKK), -1).astype(np.float64)
+
+    def statistic(w_RN: Floats) -> Floats:
+        iou_RK = iou((w_RN @ flat_NX).reshape(len(w_RN), *confusion_NKK.shape[1:]))
+        known_RK = np.isfinite(iou_RK)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(known_RK, iou_RK, 0).sum(1) / known_RK.sum(1)
+
+    return statistic
 
 
 def map_protocol() -> dict[str, Any]:

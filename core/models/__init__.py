@@ -3,33 +3,53 @@
 from core.models.codebook import Codebook, FromModel, Placeholder, QueryMap, WordCodebook
 from core.models.distillation import DistillationHead, MaskToken
 from core.models.dual_encoder import DualEncoder
+from core.models.hyper_projector import LowRank, Projector, ProjectorHypernet, averaged, random_rotation
 from core.models.joint import JointEncoder, JointModel
+from core.models.map_segmenter import ConvNeXtDecoder, MapSegmenter
 from core.models.multimae_weights import load_multimae
 from core.models.projection import LinearProjection, MLPProjection, StandardisedProjection
+from core.models.ssma import AdapNetHead, SSMABlock, SSMAHead
 from core.models.text_decoder import CaptionDecoder, TextDecoder, WordDecoder, caption_greedily
 from core.models.token_projection import CodeProjection, QueryProjection, TokenProjection, WordProjection
+from core.models.towers import PartOf, Towers, TowerSegmenter, TowersEncoder
+from core.models.unet import UNetHead
 
 __all__ = [
+    "AdapNetHead",
     "CaptionDecoder",
     "CodeProjection",
     "Codebook",
+    "ConvNeXtDecoder",
     "DistillationHead",
     "DualEncoder",
     "FromModel",
     "JointEncoder",
     "JointModel",
     "LinearProjection",
+    "LowRank",
     "MLPProjection",
+    "MapSegmenter",
     "MaskToken",
+    "PartOf",
     "Placeholder",
+    "Projector",
+    "ProjectorHypernet",
     "QueryMap",
     "QueryProjection",
+    "SSMABlock",
+    "SSMAHead",
     "StandardisedProjection",
     "TextDecoder",
     "TokenProjection",
+    "TowerSegmenter",
+    "Towers",
+    "TowersEncoder",
+    "UNetHead",
     "WordCodebook",
     "WordDecoder",
     "WordProjection",
+    "averaged",
     "caption_greedily",
     "load_multimae",
+    "random_rotation",
 ]

@@ -6,12 +6,13 @@ modalities, D = width, h, w = cells of the grid.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from core.encoders.base import BlockHook, Encoder, SteppableEncoder
+from core.encoders.base import Encoder, SteppableEncoder
+from core.encoders.several import MultimodalEncoder
 from core.errors import ConfigError, nearest
 from core.fusion.base import Fusion
 from core.fusion.joint import JointTransformer
@@ -20,7 +21,7 @@ from core.models.projection import LinearProjection
 from core.types import Encoded, ModalityInput, Tokens
 
 
-class JointEncoder(Encoder):
+class JointEncoder(MultimodalEncoder):
     """Some of a `JointTransformer`'s modalities, through their adapters and the transformer.
 
     pooled: mean over all real tokens and the global ones (Bachmann et al. 2022, fine-tuning). pyramid: one map, the
@@ -34,37 +35,15 @@ class JointEncoder(Encoder):
         for name in adapters:
             if name not in fusion.inputs:
                 raise ConfigError(f"JointEncoder: the transformer reads no '{name}'{nearest(name, fusion.inputs)}")
-        self.adapters, self.fusion = nn.ModuleDict(adapters), fusion
+        self.adapters, self.fusion, self.modalities = nn.ModuleDict(adapters), fusion, tuple(adapters)
         self.width, self.pyramid_channels = fusion.width, (fusion.width,)
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        return tuple(self.adapters)
-
-    def forward(
-        self,
-        inp: ModalityInput,
-        *,
-        keep: Tensor | None = None,
-        want: Collection[int] = (),
-        hooks: Sequence[BlockHook] = (),
-    ) -> Encoded:
-        """The only modality. Raises ConfigError when there are several: they come by name, to `encode`."""
-        self.refuse_steps(keep, want, hooks)
-        if len(self.adapters) != 1:
-            raise ConfigError(f"JointEncoder reads {', '.join(self.adapters)}: give inputs by name (`encode`)")
-        (name,) = self.adapters
-        everyone = torch.ones(len(inp), dtype=torch.bool, device=inp.x.device)
-        return self.encode({name: inp}, {name: everyone})
 
     def encode(self, inputs: Mapping[str, ModalityInput], present: Mapping[str, Tensor]) -> Encoded:
         """inputs[m]: the V rows of each modality that the batch holds; present[m]: (B,) bool. Others are not read.
 
         A row without any modality sees the global tokens alone; its map is zero.
         """
-        names = [name for name in self.adapters if name in inputs]
-        if not names:
-            raise ConfigError(f"JointEncoder: the batch has none of {', '.join(self.adapters)}")
+        names = self.held(inputs)
         own = {name: self._tokens(name, inputs[name], present[name]) for name in names}
         x_BTD = torch.cat([tokens.x for tokens, _ in own.values()], dim=1)
         real_BT = torch.cat([real for _, real in own.values()], dim=1)

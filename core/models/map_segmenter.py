@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.encoders.base import Encoder
+from core.encoders.several import MultimodalEncoder
 from core.errors import ConfigError
-from core.models.joint import JointEncoder
 from core.types import ModalityInput
 
 
@@ -37,8 +37,9 @@ class ConvNeXtBlock(nn.Module):
 class ConvNeXtDecoder(nn.Module):
     """Each token becomes cells x cells finer ones, ConvNeXt blocks join them, logits are interpolated to pixels.
 
-    The dense head of MultiMAE (Bachmann et al. 2022, appendix). It reads the coarsest map of a pyramid and no pixels,
-    so what it labels is what the encoder knows.
+    The dense head of MultiMAE (Bachmann et al. 2022, appendix), with its input standardised over the batch, which the
+    paper's has not: the tokens of a young encoder differ little from place to place beside what they have in common.
+    It reads the coarsest map of a pyramid and no pixels, so what it labels is what the encoder knows.
     """
 
     def __init__(self, *, classes: int, channels: int, width: int = 64, cells: int = 4, depth: int = 2) -> None:
@@ -49,19 +50,31 @@ class ConvNeXtDecoder(nn.Module):
                 f"ConvNeXtDecoder: classes {classes}, width {width}, cells {cells}, depth {depth}; they are counts"
             )
         self.channels, self.classes = channels, classes
+        self.standardise = nn.BatchNorm2d(channels)
+        self._settings = {"classes": classes, "channels": channels, "width": width, "cells": cells, "depth": depth}
         self.split = nn.Sequential(nn.Conv2d(channels, width * cells * cells, 1), nn.PixelShuffle(cells))
         self.blocks = nn.Sequential(*(ConvNeXtBlock(width=width) for _ in range(depth)))
         self.logits = nn.Conv2d(width, classes, 1)
 
+    def settings(self) -> dict[str, int]:
+        """The arguments that make another one of these shapes."""
+        return dict(self._settings)
+
+    def features(self, pyramid: Sequence[Tensor]) -> Tensor:
+        """pyramid: maps (B, D, h, w), the last one is read -> (B, width, h * cells, w * cells)."""
+        features: Tensor = self.blocks(self.split(self.standardise(pyramid[-1])))
+        return features
+
     def forward(self, pyramid: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """pyramid: maps (B, D, h, w), the last one is read -> (B, K, *size)."""
-        logits = self.logits(self.blocks(self.split(pyramid[-1])))
+        logits = self.logits(self.features(pyramid))
         return F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 class MapSegmenter(nn.Module):
-    """Logits of every pixel. encoder: of one modality with a pyramid, or a `JointEncoder` of several, any of which a
-    row may lack. The pixels are those of the first modality; others may be coarser or finer pictures of its ground.
+    """Logits of every pixel. encoder: of one modality with a pyramid, or a `MultimodalEncoder` of several, any of
+    which a row may lack. The pixels are those of the first modality; others may be coarser or finer pictures of its
+    ground.
     """
 
     def __init__(self, *, encoder: Encoder, decoder: ConvNeXtDecoder, modalities: Sequence[str]) -> None:
@@ -74,7 +87,7 @@ class MapSegmenter(nn.Module):
                 f"MapSegmenter: decoder.channels is {decoder.channels}, the encoder's coarsest map has "
                 f"{encoder.pyramid_channels[-1]}"
             )
-        if len(modalities) != 1 and not isinstance(encoder, JointEncoder):
+        if len(modalities) != 1 and not isinstance(encoder, MultimodalEncoder):
             raise ConfigError(f"MapSegmenter: {type(encoder).__name__} reads one modality, not {list(modalities)}")
         self.encoder, self.decoder, self.modalities = encoder, decoder, tuple(modalities)
 
@@ -82,7 +95,7 @@ class MapSegmenter(nn.Module):
         """inputs[m]: the V rows of a modality, present[m]: (B,) bool -> (B, K, H, W); a row that lacks all of them
         gets the answer to nothing."""
         size = next(inputs[name].x.shape[-2:] for name in self.modalities if name in inputs)
-        if isinstance(self.encoder, JointEncoder):
+        if isinstance(self.encoder, MultimodalEncoder):
             pyramid = self.encoder.encode(inputs, present).pyramid
         else:
             (name,) = self.modalities

@@ -54,9 +54,24 @@ from core.objectives.contrast.targets import (
 )
 from core.objectives.contrast.token_max import QueryMax, TokenMax
 from core.objectives.contrast.tuples import CartesianKeys, PermutedKeys, TupleKeys
+from core.objectives.few_shot import Episode, FewShotAlignment
 from core.objectives.gradient_cache import CachedStep
 from core.objectives.matching import Matching
 from core.objectives.negatives import HardNegatives, Negatives, RandomNegatives, WorstAlignedNegatives
+from core.objectives.pixels import (
+    CrossModalSelection,
+    EpochRamp,
+    FusedLogits,
+    JointLogits,
+    ModalityLogits,
+    PixelAgreement,
+    PixelLabels,
+    Pixels,
+    PixelView,
+    Selection,
+    Smoothing,
+    SpatialTemporalSmoothing,
+)
 from core.objectives.preference import ChoiceCE, ChoiceHinge
 from core.objectives.primary_components import PrimaryComponents, Unit
 from core.objectives.regression import CosineRegression
@@ -131,6 +146,7 @@ __all__ = [
     "CosineRegression",
     "CrossConsistency",
     "CrossModalMasked",
+    "CrossModalSelection",
     "DirichletBudget",
     "DiscreteTokens",
     "Divergence",
@@ -138,14 +154,18 @@ __all__ = [
     "EachEqual",
     "Embedding",
     "EncoderContext",
+    "Episode",
+    "EpochRamp",
     "EqualWeights",
     "Equality",
     "ExtraNegatives",
+    "FewShotAlignment",
     "FixedScale",
     "FromEncoder",
     "FromFusion",
     "FromTeacher",
     "FrozenTeacher",
+    "FusedLogits",
     "GatheredKeys",
     "GradedEquality",
     "GridCodes",
@@ -157,6 +177,7 @@ __all__ = [
     "IdentityCE",
     "InModalConsistency",
     "IntraModal",
+    "JointLogits",
     "JointMasked",
     "KeepAll",
     "KeepShare",
@@ -180,6 +201,7 @@ __all__ = [
     "MixedSegmentation",
     "Mixture",
     "MixtureBudget",
+    "ModalityLogits",
     "MomentumTeacher",
     "MultiModalMasked",
     "Negatives",
@@ -198,8 +220,12 @@ __all__ = [
     "PerModality",
     "PerToken",
     "PermutedKeys",
+    "PixelAgreement",
     "PixelL1",
+    "PixelLabels",
     "PixelMSE",
+    "PixelView",
+    "Pixels",
     "Placeholders",
     "Pooled",
     "PrefixToken",
@@ -224,11 +250,14 @@ __all__ = [
     "SavedTeacher",
     "Scale",
     "ScheduledTemperature",
+    "Selection",
     "SelfDistillation",
     "Sigmoid",
     "Similarity",
+    "Smoothing",
     "SoftMaskedText",
     "SpanCodes",
+    "SpatialTemporalSmoothing",
     "SpectralContrastive",
     "SquaredMeans",
     "Staircase",

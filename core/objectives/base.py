@@ -149,9 +149,13 @@ def zero_like_graph(*tensors: Tensor) -> Tensor:
 
 
 class Term(nn.Module, ABC):
-    """One measured quantity of a step. `forward` returns "loss" (0-d, unweighted) and further 0-d values to log."""
+    """One measured quantity of a step. `forward` returns "loss" (0-d, unweighted) and further 0-d values to log.
+
+    masks: dense labels of the data that it reads from `step.batch.masks`.
+    """
 
     name: str = "term"
+    masks: tuple[str, ...] = ()
 
     @abstractmethod
     def forward(self, step: Step) -> dict[str, Tensor]: ...
@@ -209,6 +213,11 @@ class Objective(nn.Module):
     def teacher_models(self) -> dict[str, StepModel]:
         """What `Step` is given."""
         return {name: cast(StepModel, teacher.model) for name, teacher in self.teachers.items()}
+
+    @property
+    def masks(self) -> tuple[str, ...]:
+        """Dense labels that the terms read, each once."""
+        return tuple(dict.fromkeys(mask for _, term in self._named() for mask in term.masks))
 
     def _teachers(self) -> list[Teacher]:
         return [cast(Teacher, teacher) for teacher in self.teachers.values()]

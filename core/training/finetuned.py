@@ -47,6 +47,7 @@ def save_finetuned(
     facts: Mapping[str, Any],
     processors: Mapping[str, Processor],
     processor_nodes: Mapping[str, Any],
+    shares: Mapping[str, str] | None = None,
 ) -> None:
     """Write weights, description and processors into the run; the description last, so that it never stands alone."""
     from safetensors.torch import save
@@ -57,7 +58,7 @@ def save_finetuned(
         processor.save(run / PROCESSORS / modality)
     about = {
         "format": FORMAT, "encoder": encoder_node, "modalities": list(model.modalities), "task": task_node,
-        "facts": facts,
+        "facts": facts, "shares": {m: own for m, own in (shares or {}).items() if m != own},
         "processors": {modality: processor_nodes[modality] for modality in processors},
     }  # fmt: skip
     write_atomic(run / ABOUT, json.dumps(about, indent=1), error=CheckpointError)
@@ -69,7 +70,7 @@ def load_finetuned(run: Path | str, *, device: torch.device | str = "cpu") -> Fi
     Raises CheckpointError naming the file that is missing, damaged or does not fit.
     """
     run = Path(run).expanduser()
-    about = _read(run)
+    about = about_finetuned(run)
     path = run / ABOUT
     pretrained = built_part(path, "encoder", without_downloads(about["encoder"]))
     assert isinstance(pretrained, DualEncoder)
@@ -77,7 +78,8 @@ def load_finetuned(run: Path | str, *, device: torch.device | str = "cpu") -> Fi
     assert isinstance(task, Task)
     modalities = about["modalities"]
     try:
-        encoder = pretrained.encoder_of_all(modalities)
+        shares = about.get("shares", {})
+        encoder = pretrained.encoder_of_all(encoded({name: shares.get(name, name) for name in modalities}))
         head = task.head_from(encoder, about["facts"])
     except (HeptadError, KeyError, ValueError, TypeError, RuntimeError) as err:
         raise CheckpointError(f"{path}: the head cannot be built ({err}); copy the run again") from err
@@ -90,7 +92,13 @@ def load_finetuned(run: Path | str, *, device: torch.device | str = "cpu") -> Fi
     return Finetuned(model.to(device).eval(), task, processors, sha256_of(run / WEIGHTS)[:32])
 
 
-def _read(run: Path) -> dict[str, Any]:
+def encoded(own: Mapping[str, str]) -> list[str]:
+    """The pretrained modalities that are read, each once. own: modality -> the pretrained one it is encoded as."""
+    return list(dict.fromkeys(own.values()))
+
+
+def about_finetuned(run: Path) -> dict[str, Any]:
+    """What finetuned.json of a run says, checked. Raises CheckpointError naming what is missing or does not fit."""
     path = run / ABOUT
     if not path.is_file():
         raise CheckpointError(f"{run}: holds no fine-tuned model (no {ABOUT}); give a finished run of finetune")

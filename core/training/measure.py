@@ -34,11 +34,13 @@ from core.evaluation import (
     rsum,
     zero_shot_scores,
 )
+from core.evaluation.graded import GradedScores
 from core.evaluation.retrieval import retrieval_scores
 from core.models.dual_encoder import DualEncoder
 from core.training.features import Features, extract
 from core.training.figures import Figure, measured_figures
 from core.training.precision import Compute
+from core.training.text_figures import LanguageFigures, graded_figures, language_figures
 
 MIN_ROWS = 4  # fewer rows than this make no figure
 MIN_PAIRS = 5  # of the alignment figures, which hold a fifth of the pairs out
@@ -57,6 +59,8 @@ class Measured:
     zero_shot: dict[str, ClassificationScores] = field(default_factory=dict)
     variance: dict[str, PromptVariance] = field(default_factory=dict)
     probes: dict[str, dict[float, ProbeScores]] = field(default_factory=dict)
+    graded: dict[str, GradedScores] = field(default_factory=dict)
+    languages: dict[str, LanguageFigures] = field(default_factory=dict)
     numbers: dict[str, float] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -69,11 +73,18 @@ def check_headline(
     """The image and the text modalities of a model. Raises ConfigError when the settings name none of them."""
     texts = [m for m in model.reads if processors[m].modality_kind == "text"]
     images = [m for m in model.reads if processors[m].modality_kind != "text"]
-    asked = (("image", s.image, images), ("text", s.text, texts), ("prompts_as", s.prompts_as, texts))
+    asked = [("image", s.image, images), ("text", s.text, texts), ("prompts_as", s.prompts_as, texts)]
+    asked += [("images", modality, images) for modality in s.images]
+    asked += [(f"languages.{language}", modality, texts) for language, modality in s.languages.items()]
     for name, given, valid in asked:
         if given and given not in valid:
             raise ConfigError(f"evaluation.{name}: '{given}' is not among {valid}{nearest(given, valid)}")
     return images, texts
+
+
+def evaluated(model: DualEncoder, processors: Mapping[str, Processor], s: EvaluationSettings) -> list[str]:
+    """The modalities that figures are about: all of the model, or its texts and the images the settings name."""
+    return [m for m in model.reads if not s.images or m in s.images or processors[m].modality_kind == "text"]
 
 
 def headline_modalities(
@@ -104,7 +115,7 @@ def measure(
     untrained: makes the same model with its first weights, for the probe's baseline.
     """
     tell(f"encoding the {split} split")
-    found = extract(model, data.eval_loader(split), compute)
+    found = extract(model, data.eval_loader(split), compute, modalities=evaluated(model, data.processors, settings))
     result = Measured(found)
     result.image, result.text = headline_modalities(model, data.processors, settings, found)
     if settings.image and result.image != settings.image:
@@ -113,6 +124,7 @@ def measure(
     kinds = {name: processor.modality_kind for name, processor in data.processors.items()}
     if settings.retrieval:
         _retrieval(result, kinds, split, common)
+        _text_figures(result, settings, kinds, split, common)
     if settings.zero_shot and settings.prompts and result.text:
         tell("zero-shot labels")
         reader = settings.prompts_as or result.text
@@ -135,7 +147,7 @@ def validation(
     values: dict[str, float] = {}
     if not any(processor.modality_kind == "text" for processor in data.processors.values()):
         return values
-    found = extract(model, data.eval_loader("val"), compute)
+    found = extract(model, data.eval_loader("val"), compute, modalities=evaluated(model, data.processors, settings))
     image, text = headline_modalities(model, data.processors, settings, found)
     if image not in found.rows or text not in found.rows:
         return values
@@ -181,6 +193,26 @@ def _retrieval(result: Measured, kinds: Mapping[str, str], split: str, common: d
                 result.numbers[f"{split}/space/{name}"] = value
     for name, scores in result.retrieval.items():
         result.numbers |= {f"{split}/retrieval/{name}/{k}": v for k, v in scores.flat().items()}
+
+
+def _text_figures(
+    result: Measured, settings: EvaluationSettings, kinds: Mapping[str, str], split: str, common: dict[str, Any]
+) -> None:
+    """What the settings ask of retrieval beyond recall: worth by labels, and figures of each language."""
+    for modality in [m for m in result.features.rows if kinds[m] != "text"]:
+        if settings.relevance:
+            graded = graded_figures(result.features, modality, result.text, settings.relevance, split=split, **common)
+            result.graded |= graded
+            for name, scores in graded.items():
+                result.numbers |= {f"{split}/retrieval/{name}/{k}": v for k, v in scores.flat().items()}
+        if len(settings.languages) > 1:
+            figures = language_figures(result.features, modality, settings.languages, split=split, **common)
+            if figures is None:
+                names = ", ".join(settings.languages)
+                result.notes.append(f"languages: too few rows hold {modality} and all of {names}")
+                continue
+            result.languages[modality] = figures
+            result.numbers |= {f"{split}/languages/{modality}/{k}": v for k, v in figures.flat().items()}
 
 
 def _pair_figures(

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +63,7 @@ def run(request: Request) -> None:
         say(
             f"note: {', '.join(model.frozen)} stays as it was drawn, at random; give a trained one with --init_from RUN"
         )
-    data = open_data(request.domain, config, processors, folder, fitted)
+    data = open_data(request.domain, config, processors, folder, fitted, masks=objective.masks)
     setup.check_fit(model, data.processors, data.layouts)
     objective.check(data.processors)
     kept = {k: v for k, v in request.tree.items() if k != "init_from"}  # its path may change, its weights may not
@@ -143,10 +143,14 @@ def open_data(
     processors: Mapping[str, Processor],
     folder: RunFolder,
     fitted: Collection[str] = (),
+    masks: Sequence[str] = (),
 ) -> DataModule:
-    """Layouts, fitted processors and a filled cache. fitted: modalities whose processors are not to be fitted anew."""
+    """Layouts, fitted processors and a filled cache. fitted: modalities whose processors are not to be fitted anew.
+    masks: dense labels that objectives read, on the grid of the first image or volume of a record."""
     layouts = setup.build_layouts(domain, config.data)
-    data = DataModule(layouts, processors, config.data, seed=config.seed)
+    carriers = [name for name, processor in processors.items() if processor.modality_kind != "text"] if masks else []
+    data = DataModule(layouts, processors, config.data, seed=config.seed, masks=masks, mask_of=carriers)
+    setup.check_masks(masks, layouts)
     data.fit_processors(fitted)
     data.prepare(SPLITS, bad_csv=folder.path / "bad_records.csv", progress=reading_progress())
     counts = ", ".join(f"{len(data.indices[s])} {s}" for s in SPLITS)

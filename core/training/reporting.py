@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 from core.config.schema import EvaluationSettings
 from core.config.tree import dump
 from core.data.datamodule import DataModule
-from core.data.processor import Processor
 from core.report import Answer, Item, Overlay, Report, RetrievalExample, map_cases_png, to_uint8
 from core.training.cli import Request
 from core.training.measure import Measured
 from core.training.run_folder import RunFolder
 from core.training.tasks import MapSegmentation, Outcome, Segmentation, Task
+from core.training.text_report import add_text_figures, pictures_of, shown_text
 
 ANSWERS = 5
+# of a fine-tuning run's figures, those that stand on top of its page
+KEY_FIGURES = (
+    "/mean_dice", "/macro_auroc", "/mean_nsd", "/mean_iou", "/macro_map", "/average_accuracy", "/iou/changed", "/R2",
+)  # fmt: skip
 
 
 def headline(summary: Mapping[str, Any], split: str = "test", further: Mapping[str, str] | None = None) -> list[str]:
@@ -110,6 +114,7 @@ def pretrain_report(
     if records:
         report.add_curves("Training", records, note="Terms are unweighted; val/ is measured on the validation split.")
     _retrieval(report, data, measured, settings.gallery, split)
+    add_text_figures(report, data, measured, settings.gallery, split)
     _alignment(report, measured)
     for modality, scores in measured.zero_shot.items():
         intervals = {"macro mean": scores.macro_auroc} | {n: s.auroc for n, s in scores.labels.items()}
@@ -136,6 +141,7 @@ def pretrain_report(
     if measured.figures:
         report.add_table("Figures of this system", ["figure", "value"], [[k, v] for k, v in measured.figures.items()])
     protocol = {name: scores.protocol for name, scores in measured.retrieval.items()}
+    protocol |= {f"nDCG of {name}": scores.protocol for name, scores in measured.graded.items()}
     _finish(report, request, summary, facts, protocol, measured.notes)
     return report.write(folder.path / "report.html")
 
@@ -152,7 +158,7 @@ def finetune_report(
     """report.html of a fine-tuning run."""
     report = _start(request, data, "test")
     for name, value in outcome.numbers.items():
-        if name.endswith(("/mean_dice", "/macro_auroc", "/mean_nsd", "/mean_iou")):
+        if name.endswith(KEY_FIGURES):
             low, high = outcome.numbers.get(f"{name}_low"), outcome.numbers.get(f"{name}_high")
             interval = (low, high) if low is not None and high is not None else None
             report.add_key_figure(name.removeprefix("test/"), value, interval=interval)
@@ -171,15 +177,6 @@ def finetune_report(
         report.add_table(title, columns, rows)
     _finish(report, request, summary, facts, outcome.protocol, [])
     return report.write(folder.path / "report.html")
-
-
-def pictures_of(processor: Processor, sample: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.uint8]]:
-    """A sample as pictures: (C, H, W) as one, as its processor shows it; (C, S, H, W) as three of its slices."""
-    x = processor.collate([sample]).x[0].numpy()
-    if x.ndim == 3:
-        return [processor.shown(x)]
-    slices = sorted({round(share * (x.shape[1] - 1)) for share in (0.33, 0.5, 0.67)})
-    return [to_uint8(x[0, s], low=0, high=1) for s in slices]
 
 
 def _start(request: Request, data: DataModule, split: str) -> Report:
@@ -244,8 +241,7 @@ def _retrieval(report: Report, data: DataModule, measured: Measured, count: int,
     def item(row: int, kind: str) -> Item:
         position = int(both[row])
         if kind == "text":
-            source = dataset.record(position).sources[text]
-            return Item(text=source if isinstance(source, str) else found.ids[position])
+            return Item(text=shown_text(dataset, text, position) or found.ids[position])
         processor = data.processors[image]
         drawn = processor.drawn(dataset.record(position).sources[processor.of or image])
         if drawn is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -161,6 +161,8 @@ def check_fit(model: DualEncoder, processors: Mapping[str, Processor], layouts: 
     A text encoder needs enough rows for the vocabulary, and the training split a modality that the model reads.
     """
     for modality, processor in processors.items():
+        if modality in model.reads:
+            model.encoder_of(modality).check(processor)
         vocabulary = getattr(processor, "vocabulary", None)
         if vocabulary is None or modality not in model.reads:
             continue
@@ -171,10 +173,6 @@ def check_fit(model: DualEncoder, processors: Mapping[str, Processor], layouts: 
                 f"the tokenizer of '{modality}' has {vocabulary} tokens and its encoder embeds {rows}; "
                 f"raise vocab_size of the encoder or lower it in the processor"
             )
-    for modality in model.reads:
-        made, read = (getattr(part, "input_spec", None) for part in (processors[modality], model.encoder_of(modality)))
-        if made is not None and read is not None and made != read:
-            raise ConfigError(f"'{modality}': the processor makes {made}, the encoder reads {read}; give both the same")
     model.take(processors)
     train = layouts["train"]
     seen: set[str] = set()
@@ -184,6 +182,21 @@ def check_fit(model: DualEncoder, processors: Mapping[str, Processor], layouts: 
         raise ConfigError(
             f"{train.name} gives {sorted(seen)}, the model reads {sorted(model.reads)}: nothing in common"
         )
+
+
+def check_masks(masks: Sequence[str], layouts: Mapping[str, Layout]) -> None:
+    """Refuse dense labels that no training record has; looks at some records from all over the split."""
+    train = layouts["train"]
+    if not masks:
+        return
+    there: set[str] = set()
+    for index in range(0, len(train), max(1, len(train) // 64)):
+        there |= set(train.record(index).masks)
+    for name in masks:
+        if name not in there:
+            raise ConfigError(
+                f"objectives: no training record of {train.name} has masks '{name}'{nearest(name, there)}"
+            )
 
 
 def _list(value: Any) -> list[Any]:

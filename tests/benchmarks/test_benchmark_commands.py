@@ -118,7 +118,8 @@ def test_every_entry_has_a_module_and_a_claim():
     assert medical.long == LONG
     for name in ENTRIES + LONG:
         assert medical.claim(name).endswith(".")
-    assert suites()["speed"].scripts == ("contrastive", "kg_embeddings", "molecule_graphs", "objectives", "scene_map")
+    scripts = ("contrastive", "kg_embeddings", "molecule_graphs", "objectives", "raster_windows", "scene_map")
+    assert suites()["speed"].scripts == scripts
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from core.data.dataset import named
 from core.encoders.base import BlockHook, Encoder
 from core.errors import ConfigError
 from core.objectives.base import Term
+from core.objectives.teachers import Teacher
 from core.training.precision import Compute
 from core.types import Encoded, ModalityInput
 
@@ -101,6 +102,14 @@ class Task(ABC):
     def head_from(self, encoder: Encoder, facts: Mapping[str, Any]) -> nn.Module:
         """The module that `head` made of data with these `facts`: how fine-tuned weights are loaded without data."""
         raise ConfigError(f"{type(self).__name__} does not say how its head is built without data (head_from)")
+
+    def begin(self, model: Downstream, data: DataModule, compute: Compute) -> None:  # noqa: B027
+        """What the task learns from data before training. Called once after `head`, before `terms`; a run that is
+        resumed does it again, from the same weights."""
+
+    def teachers(self) -> dict[str, Teacher]:
+        """Models beside the one under training, by the names that the terms ask for."""
+        return {}
 
     @abstractmethod
     def terms(self) -> list[Term]:

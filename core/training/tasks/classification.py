@@ -19,6 +19,7 @@ from core.data.datamodule import DataModule
 from core.encoders.base import Encoder
 from core.errors import ConfigError, DataError, nearest
 from core.evaluation import classification_scores, macro_auroc
+from core.evaluation.multilabel import multilabel_scores
 from core.objectives.base import Step, Term
 from core.training.precision import Compute
 from core.training.tasks.base import Downstream, Outcome, Task
@@ -103,11 +104,16 @@ class Classification(Task):
         scores = classification_scores(
             score_NL, label_NL, self.labels, groups_N=group_N, n_bootstrap=n_bootstrap, seed=seed, split="test"
         )
+        tags = multilabel_scores(score_NL, label_NL, groups_N=group_N, n_bootstrap=n_bootstrap, seed=seed)
+        flat_tags = {k: v for name, score in tags.items() for k, v in score.flat(name).items()}
         rows = [[name, s.positives, s.negatives, str(s.auroc), str(s.auprc)] for name, s in scores.labels.items()]
         return Outcome(
-            numbers={f"test/{k}": v for k, v in scores.flat().items()},
-            protocol=scores.protocol,
-            tables={"Labels on held-out rows": (["label", "positive", "negative", "AUROC", "AUPRC"], rows)},
+            numbers={f"test/{k}": v for k, v in (scores.flat() | flat_tags).items()},
+            protocol=scores.protocol | {"F1": "of scores above 0.5", "mAP": "AUPRC; micro: all rows and labels as one"},
+            tables={
+                "Labels on held-out rows": (["label", "positive", "negative", "AUROC", "AUPRC"], rows),
+                "All labels together": (["figure", "value"], [[name, str(score)] for name, score in tags.items()]),
+            },
         )
 
     @torch.no_grad()

@@ -23,12 +23,14 @@ from core.errors import ConfigError, DataError, nearest
 from core.evaluation.maps import confusion, iou, map_protocol, map_scores
 from core.models.map_segmenter import ConvNeXtDecoder, MapSegmenter
 from core.objectives.base import Step, Term
+from core.objectives.pixels.hiding import hide_some
 from core.training.precision import Compute
 from core.training.tasks.base import Downstream, Outcome, Task
 from core.training.tasks.segmentation import dice_ce
 from core.types import Batch, ModalityInput
 
 SHOWN = 4  # held-out cases in the report
+COUNTS = "test_maps.npz"  # confusion counts and group of every held-out map, by the modalities that were seen
 
 
 class MapLoss(Term):
@@ -153,6 +155,7 @@ class MapSegmentation(Task):
     ) -> Outcome:
         model.eval()
         outcome = Outcome(protocol=map_protocol())
+        kept: dict[str, Any] = {"all": np.array("+".join(model.modalities))}
         for chosen in parts_of(model.modalities):
             counts, groups = [], []
             for batch in data.eval_loader("test"):
@@ -171,6 +174,7 @@ class MapSegmentation(Task):
             if not counts:
                 continue
             seen = "+".join(chosen)
+            kept |= {f"counts {seen}": np.stack(counts), f"groups {seen}": np.array(groups)}
             scored = map_scores(
                 np.stack(counts), tuple(self.classes), groups_N=groups, n_bootstrap=n_bootstrap, seed=seed
             )
@@ -186,6 +190,9 @@ class MapSegmentation(Task):
                     )),
                 ],
             )  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(folder / COUNTS, **kept)  # for paired comparisons of runs
+        outcome.files.append(folder / COUNTS)
         return outcome
 
     def _picture(
@@ -209,26 +216,6 @@ class MapSegmentation(Task):
         """(H, W, 3): the colour of each class; unlabelled pixels are white."""
         palette = [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in self.colours.values()]
         return np.array([*palette, [255, 255, 255]], np.uint8)[labels_HW]
-
-
-def hide_some(batch: Batch, modalities: Sequence[str], *, share: float, generator: torch.Generator) -> Batch:
-    """The batch in which a share of the rows with several modalities keeps a random, non-empty part of them."""
-    if share == 0 or len(modalities) < 2:
-        return batch
-    present_BM = torch.stack([batch.present[name].cpu() for name in modalities], dim=1)
-    drawn_BM = torch.rand(present_BM.shape, generator=generator).masked_fill(~present_BM, -1)
-    count_B = present_BM.sum(1)
-    fewer_B = 1 + (torch.rand(len(batch), generator=generator) * (count_B - 1)).long().clamp_min(0)
-    hit_B = torch.rand(len(batch), generator=generator) < share
-    most_B = torch.where(hit_B & (count_B > 1), fewer_B, count_B)
-    kept_BM = present_BM & (drawn_BM.argsort(1, descending=True).argsort(1) < most_B[:, None])
-    inputs, present = {}, {}
-    for i, name in enumerate(modalities):
-        kept_B = kept_BM[:, i].to(batch.present[name].device)
-        if kept_B.any():
-            inputs[name] = batch.inputs[name].rows(kept_B[batch.present[name]].to(batch.inputs[name].x.device))
-        present[name] = kept_B
-    return Batch(batch.ids, inputs, present)
 
 
 def only(batch: Batch, modalities: Collection[str]) -> Batch:

@@ -7,6 +7,7 @@ graphs, V = graphs, N = padded atoms, D = width, F and G = feature columns of at
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -76,10 +77,13 @@ class GIN(Encoder):
         self.batch_norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(depth))
         self.pool = MeanPool() if pool is None else pool
 
-    @property
-    def input_spec(self) -> str:
-        """What the integers it reads mean; the processor must make the same."""
-        return f"atom and bond vocabulary '{self.vocabulary}'"
+    def check(self, processor: Any) -> None:
+        made = getattr(processor, "vocabulary", None)
+        if made != self.vocabulary:
+            raise ConfigError(
+                f"the processor makes graphs of vocabulary {made!r}, the encoder reads '{self.vocabulary}'; "
+                "give both the same `vocabulary`"
+            )
 
     def forward(
         self,

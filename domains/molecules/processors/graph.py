@@ -51,11 +51,6 @@ class GraphProcessor(Processor):
         self.policy = MoleculePolicy(fragments, stereo, tautomers, uncharge, max_length, max_atoms)
         self.names = vocabulary_called(vocabulary)
 
-    @property
-    def input_spec(self) -> str:
-        """What the integers mean; the weights must be for the same."""
-        return f"atom and bond vocabulary '{self.vocabulary}'"
-
     def _learned(self) -> str:
         from rdkit import rdBase
 

@@ -25,7 +25,9 @@ LAYOUTS = {
     "sydney_captions": "domains.remote_sensing.data.caption_sets:SydneyCaptions",
     "crisislandmark": "domains.remote_sensing.data.crisislandmark:CrisisLandMark",
     "folder_geotiff": "domains.remote_sensing.data.folder_geotiff:FolderGeoTIFF",
+    "raster_windows": "domains.remote_sensing.data.raster_windows:RasterWindows",
     "stac_items": "domains.remote_sensing.data.stac:STACItems",
+    "synthetic_changes": "domains.remote_sensing.data.changes:SyntheticChanges",
     "synthetic_scenes": "domains.remote_sensing.data.samples:SyntheticScenes",
 }
 

@@ -12,7 +12,8 @@ without case:
   group | place | scene | tile                    optional; what a split keeps together. Default: the record
   date                                            optional ISO date of acquisition
   split                                           optional: train, val (valid, validation), test
-  every other column of numbers                   a label; blank = unknown
+  every other column of numbers                   a label where all are 0 or 1, else a quantity (an indicator, an area);
+                                                  blank = unknown
 Without a split column, groups are dealt by the hash of their name, 80 / 10 / 10, always the same way.
 """
 
@@ -125,8 +126,11 @@ class FolderGeoTIFF(Layout):
                 f"(columns found: {', '.join(map(str, rows.columns))})"
             )
         used = {*columns.values(), other, label, split, identity, group, date, *texts}
-        self.label_names = _number_columns(rows, [str(c) for c in rows.columns if c not in used])
-        labels_RL = label_matrix(rows, self.label_names, path)
+        numbers = _number_columns(rows, [str(c) for c in rows.columns if c not in used])
+        values_RL = label_matrix(rows, numbers, path)
+        is_label = [set(np.unique(column[~np.isnan(column)])) <= {0.0, 1.0} for column in values_RL.T]
+        self.label_names = tuple(name for name, label in zip(numbers, is_label, strict=True) if label)
+        self.quantity_names = tuple(name for name, label in zip(numbers, is_label, strict=True) if not label)
         out, seen = [], set()
         for i, cells in enumerate(rows.to_dict("records")):
             where = f"{path}: row {i + 2}"
@@ -148,7 +152,7 @@ class FolderGeoTIFF(Layout):
             masks: dict[str, Source] = {}
             if label is not None and cells[label]:
                 masks["label"] = LabelSource(self._below(str(cells[label]), where), classes=self._classes)
-            values = dict(zip(self.label_names, map(float, labels_RL[i]), strict=True))
+            values = dict(zip(numbers, map(float, values_RL[i]), strict=True))
             kept = str(cells[group]) if group else name
             stated = _stated(str(cells[split]), where) if split else _dealt(kept)
             out.append((Record(name, kept, sources, values, masks), stated))

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+import numpy as np
 
 from core.data.built import build_once, cache_root
 from core.data.layout import Record, Source
@@ -15,6 +17,7 @@ from core.data.tables import label_matrix, read_table
 from core.errors import ConfigError, DataError, nearest
 from domains.remote_sensing.data.ssl4eo import NoLDOS12, padded
 from domains.remote_sensing.scenes.classes import CLASSES, VERSION
+from domains.remote_sensing.scenes.indicators import INDICATORS
 
 PLACES = {"train": 300, "val": 40, "test": 100}
 SIZE = 96
@@ -26,16 +29,19 @@ class SyntheticScenes(NoLDOS12):
 
     Modalities "s1", "s2" and "text" (captions, English and for part of the places German, one per line). Masks: those
     of NoLDO-S12, "clean" (the truth) and "cloud" (1 cloud, 2 shadow). Labels: 1 for each class that covers at least 5%.
+    Quantities: simulated population, carbon and night light of the place (`scenes.indicators`).
     root: a dataset to read, or a folder to build it in; None = a folder of the cache (`HEPTAD_CACHE`) named after
     version, seed and sizes. places: number of places per split, each with four dates. seed: of the whole dataset; equal
     arguments give equal files. size: rows and columns at 10 m, a multiple of 6. dates: see SSL4EOS12. workers: how many
-    processes build; 0 = this one, None = one per core.
+    processes build; 0 = this one, None = one per core. labels: "present" as above, or "main": 1 for the one class that
+    covers most.
     """
 
     name: ClassVar[str] = "SyntheticScenes (simulated)"
     licence: ClassVar[str] = "CC0-1.0, generated"
     source: ClassVar[str] = "domains.remote_sensing.scenes, built on first use"
     simulated: ClassVar[bool] = True
+    events: ClassVar[bool] = False
     label_names = CLASSES
 
     def __init__(
@@ -48,7 +54,10 @@ class SyntheticScenes(NoLDOS12):
         size: int = SIZE,
         dates: tuple[int, ...] = (0, 1, 2, 3),
         workers: int | None = None,
+        labels: Literal["present", "main"] = "present",
     ) -> None:
+        if labels not in ("present", "main"):
+            raise ConfigError(f"labels: is '{labels}'; give present or main")
         counts = dict(PLACES if places is None else places)
         for name, count in counts.items():
             if name not in PLACES:
@@ -58,13 +67,18 @@ class SyntheticScenes(NoLDOS12):
         counts = {name: counts[name] for name in PLACES if name in counts}
         built = None if root is None else Path(root)
         if built is None or not (built / "scenes.csv").exists():
-            built = build(counts, seed=seed, size=size, folder=built, workers=workers)
-        scenes = read_table(built / "scenes.csv", ["id", "product", "split", *CLASSES])
+            built = build(counts, seed=seed, size=size, folder=built, workers=workers, events=self.events)
+        scenes = read_table(built / "scenes.csv", ["id", "product", "split", "main", "when", *CLASSES])
         self._split_of = dict(zip(scenes["id"], scenes["split"]))
+        self._when = dict(zip(scenes["id"], map(int, scenes["when"])))
         values_RL = label_matrix(scenes, CLASSES, built / "scenes.csv")
+        if labels == "main":
+            values_RL = np.array([[float(main == name) for name in CLASSES] for main in scenes["main"]])
+        self.quantity_names = tuple(name for name in INDICATORS if name in scenes)  # not before version 1.1
+        amounts_RQ = label_matrix(scenes, self.quantity_names, built / "scenes.csv")
         self._labels = {
-            key: dict(zip(CLASSES, map(float, row)))
-            for key, row in zip(zip(scenes["id"], scenes["product"]), values_RL)
+            key: dict(zip((*CLASSES, *self.quantity_names), map(float, (*classes, *amounts))))
+            for key, classes, amounts in zip(zip(scenes["id"], scenes["product"]), values_RL, amounts_RQ)
         }
         self._captions: dict[tuple[str, str], list[str]] = {}
         captions = read_table(built / "captions.csv", ["id", "product", "language", "caption"])
@@ -88,13 +102,19 @@ class SyntheticScenes(NoLDOS12):
 
 
 def build(
-    places: Mapping[str, int], *, seed: int, size: int = SIZE, folder: Path | None = None, workers: int | None = None
+    places: Mapping[str, int],
+    *,
+    seed: int,
+    size: int = SIZE,
+    folder: Path | None = None,
+    workers: int | None = None,
+    events: bool = False,
 ) -> Path:
     """The folder that holds the simulated dataset with these sizes and seed; built if it is not there yet."""
     from domains.remote_sensing.scenes.write import write_dataset
 
     sizes = "-".join(f"{name}{count}" for name, count in places.items())
-    version = f"{VERSION}-seed{seed}-{sizes}-{size}px"
+    version = f"{VERSION}-seed{seed}-{sizes}-{size}px" + ("-events" if events else "")
     target = cache_root() / "synthetic_scenes" / version if folder is None else folder
     about = {"name": SyntheticScenes.name, "simulated": True, "seed": seed, "places": dict(places), "size": size}
     processes = (_cores() if sum(places.values()) > FEW else 0) if workers is None else workers
@@ -102,7 +122,9 @@ def build(
     def write(empty: Path) -> None:
         with _progress(sum(places.values())) as tick:
             try:
-                write_dataset(empty, places=dict(places), seed=seed, size=size, workers=processes, progress=tick)
+                write_dataset(
+                    empty, places=dict(places), seed=seed, size=size, workers=processes, events=events, progress=tick
+                )  # fmt: skip
             except BrokenProcessPool as err:
                 raise DataError(
                     f"{target}: a process that simulates scenes died (out of memory, or a script without "

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domains.remote_sensing.bands import BandSpec
+from domains.remote_sensing.raster import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +15,14 @@ class RasterSource:
 
     spec: the bands in the order of the file, or of `files`, and how their numbers are stored. files: names relative to
     the folder `path`, one per band; empty: `path` is a file that holds them all. time: ISO date of acquisition, or "".
+    window: the part that is meant, in pixels of the finest grid, which may hold no value at all; None = all of it.
     """
 
     path: Path
     spec: BandSpec
     files: tuple[str, ...] = ()
     time: str = ""
+    window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,12 +43,15 @@ def read_raster(
 ) -> Raster:
     """Read a raster, or a window of it, in physical values with nan where nothing was recorded.
 
-    window: in pixels of the result's grid; it may not reach beyond it. pixel: size of the result's pixels in units of
-    the CRS; None = the finest of the files. resampling: how bands of other resolutions come onto that grid (radar in dB
-    as power). described: names in the file's band descriptions set the order, where there are any.
+    window: in pixels of the result's grid; it may not reach beyond it; None = that of `source`, if any. pixel: size of
+    the result's pixels in units of the CRS; None = the finest of the files. resampling: how bands of other resolutions
+    come onto that grid (radar in dB as power). described: names in the file's band descriptions set the order, where
+    there are any.
     Raises DataError naming the file, the fault and the remedy.
     """
     spec, paths = source.spec, [source.path / name for name in source.files] or [source.path]
+    if window is None and source.window is not None:
+        window, allow_empty = source.window, True
     if source.files and len(paths) != len(spec):
         raise DataError(
             f"{source.path}: {len(paths)} files for the {len(spec)} bands {', '.join(spec.names)} of {spec.describe()}"
@@ -66,7 +69,7 @@ def read_raster(
                 )
         with reading(source.path):
             if not source.files:
-                spec = _file_spec(spec, headers[0], described)
+                spec = stated_spec(spec, headers[0], described)
             transform, shape = _windowed(*_grid(paths, headers, pixel), window)
             check_size(len(spec), *shape)
         ground, bands = _same_ground(headers), []
@@ -95,10 +98,10 @@ def grid_of(source: RasterSource, *, pixel: float | None = None) -> tuple[Transf
             with reading(path), opened(path) as file:
                 headers.append(read_header(file))
     with reading(source.path):
-        return *_grid(paths, headers, pixel), headers[0].crs
+        return *_windowed(*_grid(paths, headers, pixel), source.window), headers[0].crs
 
 
-def _file_spec(spec: BandSpec, header: Header, described: bool) -> BandSpec:
+def stated_spec(spec: BandSpec, header: Header, described: bool = False) -> BandSpec:
     """The spec in the order of the file: band descriptions are believed, or must agree."""
     names = [canonical_name(name) for name in header.descriptions]
     known = [name for name in names if name in spec.names]

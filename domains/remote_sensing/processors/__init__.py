@@ -6,3 +6,4 @@ from domains.remote_sensing.processors.location import LocationProcessor as Loca
 from domains.remote_sensing.processors.optical import OpticalProcessor as OpticalProcessor
 from domains.remote_sensing.processors.radar import RadarProcessor as RadarProcessor
 from domains.remote_sensing.processors.raster import RasterProcessor as RasterProcessor
+from domains.remote_sensing.processors.view import RasterView as RasterView

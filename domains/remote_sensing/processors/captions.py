@@ -69,6 +69,10 @@ class CaptionProcessor(TextProcessor):
         lines = caption_lines(super().text(source))
         return [caption for wanted in (*self.languages, "") for language, caption in lines if language == wanted]
 
+    def shown_text(self, source: str | Path) -> str:
+        captions = self.captions(source)
+        return captions[min(self.which, len(captions) - 1)] if captions else ""
+
     def load(self, source: Any) -> Sample:
         captions = self.captions(source)
         if not captions:

@@ -163,18 +163,26 @@ class RasterProcessor(Processor):
         if len(shapes) > 1:
             raise ConfigError(f"tiles of sizes {sorted(shapes)} cannot share a batch; set size, or crop")
         steps_VCHW = torch.from_numpy(np.stack([sample["x"] for sample in samples]))
-        missing_VCHW = steps_VCHW == MISSING
         values_VCHW = steps_VCHW * self._varied("gain", 1.0, samples).mul_(self.quantum)
         if self.shift > 0:
             values_VCHW += self._varied("shift", 0.0, samples)
-        x_VCHW = self.normalisation.apply(values_VCHW).masked_fill_(missing_VCHW, 0)
-        if self.missing == "zero":  # a band that no file has makes no pixel invalid: it is absent, not unrecorded
-            absent_VC = missing_VCHW.flatten(2).all(dim=2) & ~missing_VCHW.flatten(1).all(dim=1)[:, None]
-            missing_VCHW &= ~absent_VC[:, :, None, None]
-        extra = {"valid": ~missing_VCHW.any(dim=1)}
+        x_VCHW = self.normalisation.apply(values_VCHW)
+        if int(steps_VCHW.min()) > MISSING:  # most batches: four passes over them are spared
+            valid_VHW = torch.ones(len(samples), *steps_VCHW.shape[2:], dtype=torch.bool)
+        else:
+            valid_VHW = self._masked(x_VCHW, steps_VCHW == MISSING)
+        extra = {"valid": valid_VHW}
         for name, dtype in (("lonlat", np.float64), ("day", np.float32)):
             extra[name] = torch.from_numpy(np.stack([np.asarray(sample[name], dtype) for sample in samples]))
         return ModalityInput(x_VCHW, None, extra)
+
+    def _masked(self, x_VCHW: torch.Tensor, missing_VCHW: torch.Tensor) -> torch.Tensor:
+        """(V, H, W) bool where every band was recorded; what was not becomes 0 in `x_VCHW`."""
+        x_VCHW.masked_fill_(missing_VCHW, 0)
+        if self.missing == "zero":  # a band that no file has makes no pixel invalid: it is absent, not unrecorded
+            absent_VC = missing_VCHW.flatten(2).all(dim=2) & ~missing_VCHW.flatten(1).all(dim=1)[:, None]
+            missing_VCHW &= ~absent_VC[:, :, None, None]
+        return ~missing_VCHW.any(dim=1)
 
     @staticmethod
     def _varied(name: str, default: float, samples: Sequence[Mapping[str, np.ndarray]]) -> torch.Tensor:

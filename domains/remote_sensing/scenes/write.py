@@ -7,7 +7,10 @@
 and, beside what NoLDO-S12 has:
     root/clean_labels/{id:07d}/{product}/label.tif         the truth
     root/cloud_masks/{id:07d}/{product}/label.tif          1 cloud, 2 shadow of a cloud
-    root/scenes.csv   one row per place and date: split, season, place, share of wrong labels, classes present
+    root/change_masks/{id:07d}/{product}/label.tif         with events: 1 where land cover is not that of the first date
+    root/scenes.csv   one row per place and date: split, season, place, share of wrong labels, what covers most,
+                      event and the first date that shows it, classes present, simulated indicators of
+                      the place
     root/captions.csv (id, product, language, caption)     root/noise.csv   counts, true class x noisy label
     root/README.txt
 """
@@ -30,6 +33,7 @@ from core.errors import ConfigError
 from domains.remote_sensing.raster import scaled
 from domains.remote_sensing.scenes.classes import CLASSES, VERSION
 from domains.remote_sensing.scenes.geotiff import GeoTiffWriter
+from domains.remote_sensing.scenes.indicators import INDICATORS
 from domains.remote_sensing.scenes.places import Place, date
 from domains.remote_sensing.scenes.radar import LOOKS
 from domains.remote_sensing.scenes.scene import SIZE, Scene, simulate
@@ -43,7 +47,7 @@ OPTICAL_FILES = {
     "B8A": (8, 2), "B9": (9, 6), "B11": (10, 2), "B12": (11, 2),
 }  # fmt: skip
 SCENE_COLUMNS = ("id", "product", "split", "season", "date", "climate", "longitude", "latitude", "epsg", "wrong_labels",
-                 "cloud", *CLASSES)  # fmt: skip
+                 "cloud", "main", "event", "when", *CLASSES, *INDICATORS)  # fmt: skip
 Progress = Callable[[int, int], None]
 Row = tuple[Any, ...]
 
@@ -58,6 +62,7 @@ class Job:
     seed: int
     index: int
     size: int
+    events: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +82,21 @@ def write_dataset(
     seed: int = 0,
     size: int = SIZE,
     workers: int = 0,
+    events: bool = False,
     progress: Progress | None = None,
 ) -> None:
     """Simulate and write a dataset; place i of a split depends on (seed, split, i) only, not on `workers`.
 
     places: number of places per split (train, val, test). size: rows and columns at 10 m. workers: processes; 0 writes
-    in this one. progress(done, total) is called after each place. Raises ConfigError for an unknown split.
+    in this one. events: whether land cover changes for good at some places. progress(done, total) is called after each
+    place. Raises ConfigError for an unknown split.
     """
     unknown = sorted(set(places) - set(SPLITS))
     if unknown or not all(count >= 0 for count in places.values()):
         raise ConfigError(f"write_dataset: places is {dict(places)}; give counts for {', '.join(SPLITS)}")
     jobs: list[Job] = []
     for split in SPLITS:
-        jobs += [Job(str(root), len(jobs) + i, split, seed, i, size) for i in range(places.get(split, 0))]
+        jobs += [Job(str(root), len(jobs) + i, split, seed, i, size, events) for i in range(places.get(split, 0))]
     found: list[Rows] = []
 
     def keep(rows: Rows) -> None:
@@ -111,11 +118,12 @@ def write_dataset(
 def run_job(job: Job) -> Rows:
     """Simulate and write one place."""
     sequence = np.random.SeedSequence([job.seed, SPLITS.index(job.split), job.index])
-    return write_scene(simulate(sequence, size=job.size), Path(job.root), number=job.number, split=job.split)
+    scene = simulate(sequence, size=job.size, events=job.events)
+    return write_scene(scene, Path(job.root), number=job.number, split=job.split, events=job.events)
 
 
-def write_scene(scene: Scene, root: Path, *, number: int, split: str) -> Rows:
-    """Write the files of one place and return its rows of the tables."""
+def write_scene(scene: Scene, root: Path, *, number: int, split: str, events: bool = False) -> Rows:
+    """Write the files of one place and return its rows of the tables. events: write masks of change too."""
     writer = GeoTiffWriter(scene.crs, description=DESCRIPTION)
     products = [optical_product(scene.place, t) for t in range(4)]
     for t, product in enumerate(products):
@@ -123,9 +131,12 @@ def write_scene(scene: Scene, root: Path, *, number: int, split: str) -> Rows:
         radar = _folder(root, "s1", number, radar_product(scene.place, t, number))
         for name, band_HW in zip(("VV", "VH"), scene.radar_TPHW[t], strict=True):
             writer.write(radar / f"{name}.tif", band_HW, scene.transform, float("nan"))
-        for kind, labels_THW in (
-            ("dw_noisy_labels", scene.noisy_THW), ("clean_labels", scene.clean_THW), ("cloud_masks", scene.cloud_THW)
-        ):  # fmt: skip
+        maps = {
+            "dw_noisy_labels": scene.noisy_THW, "clean_labels": scene.clean_THW, "cloud_masks": scene.cloud_THW,
+        }  # fmt: skip
+        if events:
+            maps["change_masks"] = scene.changed_THW.astype(np.uint8)
+        for kind, labels_THW in maps.items():
             writer.write(_folder(root, kind, number, product) / "label.tif", labels_THW[t], scene.transform, None)
     return Rows(
         (f"{number:07d}", *products),
@@ -175,7 +186,8 @@ def _scene_row(scene: Scene, t: int, number: int, product: str, split: str) -> R
         f"{number:07d}", product, split, facts.season, date(place.days[t]).isoformat(), place.climate.name,
         f"{place.longitude:.4f}", f"{place.latitude:.4f}", place.epsg,
         f"{noise_rate(scene.noisy_THW[t], scene.clean_THW[t]):.4f}", f"{(scene.cloud_THW[t] == 1).mean():.4f}",
-        *facts.labels.values(),
+        CLASSES[int(np.argmax(facts.shares))], scene.event, scene.when, *facts.labels.values(),
+        *(f"{scene.indicators[name]:.6g}" for name in INDICATORS),
     )  # fmt: skip
 
 
@@ -209,6 +221,8 @@ s1: sigma0 in dB, gamma speckle with {LOOKS} looks, independent from pixel to pi
 Labels: the nine classes of Dynamic World: {", ".join(f"{i} {name}" for i, name in enumerate(CLASSES))}.
 {wrong:.1%} of the noisy labels are wrong; noise.csv counts them, true class by noisy label.
 A place is in one split only (scenes.csv).
+Indicators (scenes.csv, {", ".join(INDICATORS)}): made from the simulated buildings and fields, with noise; they are no
+statistics of any place.
 """,
         encoding="utf-8",
     )

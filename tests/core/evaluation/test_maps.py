@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.errors import DataError
-from core.evaluation.maps import confusion, iou, map_scores
+from core.evaluation.maps import confusion, iou, map_difference, map_scores
 
 TARGET = np.array([[0, 0, 1], [1, 2, -1]])
 PREDICTED = np.array([[0, 1, 1], [1, 0, 2]])
@@ -34,3 +34,19 @@ def test_a_class_outside_and_maps_without_labels_are_errors():
         confusion(np.zeros(2, int), np.array([0, 3]), 3)
     with pytest.raises(DataError, match="no pixel is labelled"):
         map_scores(np.zeros((1, 2, 2), int), ("a", "b"))
+
+
+def test_a_difference_of_maps_is_paired():
+    """What the choice of maps does to both sides cancels: equal sides differ by exactly nothing."""
+    easy, hard = np.array([[8, 0], [0, 8]]), np.array([[1, 7], [7, 1]])
+    ours = np.stack([easy, hard, easy, hard])
+    found = map_difference([ours], [ours], groups_N=[0, 1, 2, 3], n_bootstrap=200)
+    assert (found.value, found.low, found.high) == (0, 0, 0)
+    theirs = np.stack([hard, hard, easy, hard])
+    one = map_difference([ours], [theirs], groups_N=[0, 1, 2, 3], n_bootstrap=200)
+    # ours: 18 of 32 right, IoU 18 / 46; theirs: 11 of 32, 11 / 53
+    assert one.value == pytest.approx(18 / 46 - 11 / 53)
+    both = map_difference([ours, ours], [theirs, ours], groups_N=[0, 1, 2, 3], n_bootstrap=200)
+    assert both.value == pytest.approx(one.value / 2)
+    with pytest.raises(DataError, match="same maps"):
+        map_difference([ours], [theirs[:2]])

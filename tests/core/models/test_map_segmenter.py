@@ -61,10 +61,11 @@ def test_a_block_begins_as_the_identity():
 
 
 def test_splitting_keeps_cells_in_their_place():
-    head = ConvNeXtDecoder(classes=1, channels=1, width=1, cells=2, depth=0)
+    head = ConvNeXtDecoder(classes=1, channels=1, width=1, cells=2, depth=0).eval()
+    head.standardise.eps = 0.0
     with torch.no_grad():
-        for p in head.parameters():
-            p.fill_(1.0) if p.ndim > 1 else p.zero_()
+        for name, p in head.named_parameters():
+            p.fill_(0.0 if name.endswith("bias") else 1.0)
     map_1Dhw = torch.tensor([[1.0, 2.0], [3.0, 4.0]])[None, None]
     out = head([map_1Dhw], (4, 4))[0, 0]
     assert out.tolist() == [[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4]]

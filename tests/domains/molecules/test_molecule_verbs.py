@@ -83,7 +83,7 @@ def test_a_saved_model_reads_strings_and_files(run, tmp_path):
 def test_graphs_of_another_vocabulary_are_refused_before_training(tmp_path, capsys):
     assert pretrain(tmp_path / "run", *MOLECULES, "--data.processors.graph.init_args.vocabulary", "ogb9") != 0
     said = capsys.readouterr().err
-    assert "'graph': the processor makes atom and bond vocabulary 'ogb9', the encoder reads" in said
+    assert "the processor makes graphs of vocabulary 'ogb9', the encoder reads 'hu2'" in said
 
 
 def test_embedding_a_table_gives_a_vector_per_molecule(run, tmp_path):

@@ -13,6 +13,7 @@ from domains.remote_sensing.data import samples
 from domains.remote_sensing.data.samples import SyntheticScenes
 from domains.remote_sensing.data.ssl4eo import NoLDOS12
 from domains.remote_sensing.processors import CaptionProcessor, LabelMapProcessor, OpticalProcessor, RadarProcessor
+from domains.remote_sensing.scenes.indicators import INDICATORS
 
 PLACES = {"train": 4, "val": 1, "test": 1}
 
@@ -53,7 +54,8 @@ def test_three_splits_without_a_shared_place(root):
         for record in layout:
             assert set(record.sources) == {"s1", "s2", "dw", "text"}
             assert set(record.masks) == {"dw", "dw_0", "dw_1", "dw_2", "dw_3", "clean", "cloud"}
-            assert set(record.labels.values()) <= {0.0, 1.0}
+            assert {record.labels[name] for name in layout.label_names} <= {0.0, 1.0}
+            assert all(record.labels[name] >= 0 for name in INDICATORS)
             assert record.sources["text"].startswith("en\t")
 
 
@@ -70,6 +72,8 @@ def test_a_batch_holds_both_sensors_captions_and_labels_of_one_ground(data):
     assert torch.equal(batch.inputs["dw"].x, batch.masks["dw"])
     assert batch.masks["clean"].shape == batch.masks["dw_2"].shape == (8, 24, 24)
     assert set(batch.labels) == set(SyntheticScenes.label_names)
+    assert set(batch.quantities) == set(INDICATORS)
+    assert batch.quantities["simulated_population"].shape == (8,)
     assert batch.present["text"].all()
     assert len(set(batch.keys["group"].tolist())) <= 4
     assert batch.inputs["s2"].extra["valid"].shape == (8, 24, 24)
@@ -119,7 +123,7 @@ def test_the_manifest_says_simulated_and_holds_every_file(root):
 def test_it_is_built_once_into_the_cache_and_again_for_another_seed_or_size(tmp_path, monkeypatch):
     built = []
 
-    def write_dataset(empty, *, places, seed, size, workers, progress):
+    def write_dataset(empty, *, places, seed, size, workers, progress, events):
         built.append((places, seed, size, workers))
         progress(1, 1)
         (empty / "scenes.csv").write_text("")

@@ -1,0 +1,1 @@
+"""An archive of rasters searched by text."""
