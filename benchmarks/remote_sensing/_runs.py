@@ -24,7 +24,7 @@ class Size:
     bootstrap: int = 1000
 
 
-FULL = Size(pretrain_steps=1800, finetune_steps=400, limit={"val": 40, "test": 200})
+FULL = Size(pretrain_steps=1400, finetune_steps=400, limit={"val": 40, "test": 200})
 QUICK = Size(
     pretrain_steps=30, finetune_steps=30, places={"train": 24, "val": 2, "test": 6}, limit={"val": 2, "test": 24},
     bootstrap=100,
