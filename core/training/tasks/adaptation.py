@@ -89,7 +89,7 @@ class MapAdaptation(MapSegmentation):
         if seen == 0:
             first, second = self.modalities
             raise DataError(f"the target has no record with both {first} and {second}, which adaptation learns from")
-        before = super().evaluate(model, data, compute, folder=Path(), n_bootstrap=1, seed=0).numbers
+        before = self.measure(model, data, compute, n_bootstrap=1, seed=0)[0].numbers
         self.unadapted = {
             name.replace("test/", "test/unadapted/", 1): value
             for name, value in before.items()

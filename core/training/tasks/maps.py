@@ -153,6 +153,17 @@ class MapSegmentation(Task):
     def evaluate(
         self, model: Downstream, data: DataModule, compute: Compute, *, folder: Path, n_bootstrap: int, seed: int
     ) -> Outcome:
+        outcome, kept = self.measure(model, data, compute, n_bootstrap=n_bootstrap, seed=seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(folder / COUNTS, **kept)  # for paired comparisons of runs
+        outcome.files.append(folder / COUNTS)
+        return outcome
+
+    @torch.no_grad()
+    def measure(
+        self, model: Downstream, data: DataModule, compute: Compute, *, n_bootstrap: int, seed: int
+    ) -> tuple[Outcome, dict[str, Any]]:
+        """Figures on the test split, and the confusion counts behind them; nothing is written."""
         model.eval()
         outcome = Outcome(protocol=map_protocol())
         kept: dict[str, Any] = {"all": np.array("+".join(model.modalities))}
@@ -190,10 +201,7 @@ class MapSegmentation(Task):
                     )),
                 ],
             )  # fmt: skip
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(folder / COUNTS, **kept)  # for paired comparisons of runs
-        outcome.files.append(folder / COUNTS)
-        return outcome
+        return outcome, kept
 
     def _picture(
         self, data: DataModule, batch: Batch, row: int, score_KHW: Tensor, target_HW: NDArray[np.integer]
