@@ -84,7 +84,8 @@ def collect(
     if not places:
         raise DataError(
             f"{moving.path} and {fixed.path}: no window of {settings.window} pixels ({mean_pixel(grid):g} CRS units "
-            f"each) is recorded in both to at least {LEAST_KNOWN:.0%}; check that they cover the same ground"
+            f"each) is recorded in both to at least {LEAST_KNOWN:.0%}; check that they cover the same ground, "
+            "or give a smaller --window"
         )
     numbers = np.concatenate([np.full(len(a), i) for i, (a, _) in enumerate(points)])
     moving_N2, fixed_N2 = (np.concatenate([p[side] for p in points]) for side in (0, 1))
