@@ -89,7 +89,7 @@ def report(suite: str, results: Sequence[Result], facts: dict[str, str]) -> Repo
     page = Report(
         title=f"Benchmarks: {suite}",
         subtitle=f"{len(results)} entries",
-        banner=f"SIMULATED DATA in {', '.join(simulated)}: no patient is behind these figures" if simulated else "",
+        banner=f"SIMULATED DATA in {', '.join(simulated)}: it says nothing about real data" if simulated else "",
     )
     page.add_table("Claims", COLUMNS, comparison_rows(results), note=VERDICT_RULE)
     for result in results:

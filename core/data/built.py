@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,6 +48,27 @@ def build_once(folder: Path, build: Callable[[Path], None], *, version: str, abo
         with atomic_folder(folder, about={**(about or {}), "version": version}) as partial:
             build(partial)
     return folder
+
+
+@contextmanager
+def simulating(what: str, total: int, folder: Path) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr while something is simulated into `folder`, with the time left; called with (done, total).
+
+    Raises DataError when a process that helps dies.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"simulating {what} (once)", total=total)
+        try:
+            yield lambda done, of: bar.update(task, completed=done, total=of)
+        except BrokenProcessPool as err:
+            raise DataError(
+                f"{folder}: a process that simulates {what} died (out of memory, or a script without "
+                "`if __name__ == '__main__':`); nothing was written, start again"
+            ) from err
 
 
 @contextmanager

@@ -5,6 +5,7 @@ Shape legend: K = codes or words, D = encoder width, E = width of a code, M = to
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import torch
@@ -17,11 +18,12 @@ class HasEncoders(Protocol):
     encoders: nn.ModuleDict
 
 
-class FromModel(nn.Module):
+class FromModel(nn.Module, ABC):
     """A head that takes its start from the model that owns it: `adopt` runs once, when the model is built."""
 
+    @abstractmethod
     def adopt(self, model: HasEncoders) -> None:
-        raise NotImplementedError
+        """Take from `model` what the head starts with."""
 
 
 class Codebook(nn.Module):

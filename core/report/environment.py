@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import sys
 from pathlib import Path
+
+from core.machine import cores
 
 _PACKAGES = (
     "heptad", "torch", "lightning", "transformers", "tokenizers", "timm", "monai", "numpy", "scipy", "scikit-learn",
@@ -17,7 +18,7 @@ def environment(*, seed: int | None = None, precision: str | None = None) -> dic
     """Name -> text, in the order to show. Threads are torch's if torch is loaded, otherwise those of the process."""
     out = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
     out["processor"] = _processor()
-    out["cores"] = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    out["cores"] = str(cores())
     torch = sys.modules.get("torch")
     if torch is not None:
         out["threads"] = str(torch.get_num_threads())

@@ -23,9 +23,10 @@ from pydantic import BaseModel
 
 from core.config.schema import VERBS, RunSettings
 from core.config.tree import Tree, apply_overrides, dump, find_system, load_system, load_yaml
-from core.errors import ConfigError, HeptadError, nearest
+from core.errors import ConfigError, HeptadError, missing_extra, nearest
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+OWN = ("core", "domains", "benchmarks", "configs")  # a module of these that is missing is a bug
 EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
 DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -53,11 +54,14 @@ def main(domain: str, verb: str, argv: Sequence[str] | None = None) -> int:
         if request is not None:
             importlib.import_module(f"core.training.{verb}").run(request)
 
-    return guarded(work)
+    after = "continue with --resume RUN_DIR" if verb in ("pretrain", "finetune") else "start the same command again"
+    return guarded(work, extra=domain.replace("_", "-"), after=after)
 
 
-def guarded(work: Callable[[], None]) -> int:
-    """Exit code of `work`. A user's mistake or a full disk is one message on stderr, a bug is a traceback."""
+def guarded(work: Callable[[], None], *, extra: str = "all", after: str = "start the same command again") -> int:
+    """Exit code of `work`. A user's mistake, a full disk or a package that is not installed is one message on stderr, a
+    bug is a traceback. extra: of the suite, that brings the packages of this command. after: what to do when it was
+    interrupted."""
     try:
         work()
         sys.stdout.flush()
@@ -65,8 +69,14 @@ def guarded(work: Callable[[], None]) -> int:
         print(f"\nerror: {err}", file=sys.stderr)
         return EXIT_USAGE if isinstance(err, ConfigError) else EXIT_FAILED
     except KeyboardInterrupt:
-        print("\ninterrupted; continue with --resume RUN_DIR", file=sys.stderr)
+        print(f"\ninterrupted; {after}", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except ModuleNotFoundError as err:
+        package = (err.name or "").partition(".")[0]
+        if not package or package in OWN:
+            raise
+        print(f"\nerror: {missing_extra(package, extra)}", file=sys.stderr)
+        return EXIT_USAGE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED

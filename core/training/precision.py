@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from core.config.schema import TrainerSettings
 from core.errors import ConfigError
+from core.machine import cores
 from core.training.memory import keep_freed_memory
 
 
@@ -50,7 +50,7 @@ def resolve(settings: TrainerSettings, *, threads: int | None = None) -> Compute
         raise ConfigError(f"trainer.accelerator: is '{settings.accelerator}'; valid: auto, cpu, cuda, mps")
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("trainer.accelerator: cuda was asked for and this torch sees no CUDA device; use auto or cpu")
-    threads = settings.threads or threads or _cores()
+    threads = settings.threads or threads or cores()
     torch.set_num_threads(threads)
     if name == "cpu":
         keep_freed_memory()
@@ -60,10 +60,6 @@ def resolve(settings: TrainerSettings, *, threads: int | None = None) -> Compute
     if precision == "16" and name == "cpu":
         raise ConfigError("trainer.precision: 16 needs a GPU; on a CPU use bf16, 32 or auto")
     return Compute(torch.device(name), precision, threads)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _computes_bf16(device: str) -> bool:

@@ -65,7 +65,7 @@ def model_card(
     further: Mapping[str, str] | None = None,
 ) -> str:
     """README.md of the saved model; every figure in it is read from the summary."""
-    warning = "\n> Trained and evaluated on SIMULATED data. It knows nothing of real patients.\n"
+    warning = "\n> Trained and evaluated on SIMULATED data. Its figures say nothing about real data.\n"
     figures = "\n".join(f"    {line}" for line in headline(summary, further=further))
     environment = "\n".join(f"- {name}: {value}" for name, value in facts.items())
     command = f"{request.command}{f' --config {request.system}' if request.system else ''}"
@@ -181,9 +181,7 @@ def finetune_report(
 
 def _start(request: Request, data: DataModule, split: str) -> Report:
     layout = data.layouts[split]
-    banner = (
-        "SIMULATED DATA: figures of this page say nothing about real patients or scenes." if layout.simulated else ""
-    )
+    banner = "SIMULATED DATA: figures of this page say nothing about real data." if layout.simulated else ""
     title = f"{request.domain} / {request.verb}" + (f" / {request.system}" if request.system else "")
     counts = ", ".join(f"{len(rows)} {name}" for name, rows in data.indices.items())
     return Report(title=title, subtitle=f"{layout.name}: {counts} records", banner=banner, footer=request.command)

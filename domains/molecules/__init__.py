@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from core.lazy import lazily
 
 if TYPE_CHECKING:
     from core.hub import load_encoder as load_encoder
@@ -17,15 +19,4 @@ _WHERE = {
     "layout_class": "domains.molecules.data",
 }
 __all__ = list(_WHERE)
-
-
-def __getattr__(name: str) -> Any:
-    import importlib
-
-    if name in _WHERE:
-        return getattr(importlib.import_module(_WHERE[name]), name)
-    raise AttributeError(f"module 'domains.molecules' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_WHERE])
+__getattr__, __dir__ = lazily(__name__, _WHERE)

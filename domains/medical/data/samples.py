@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from core.data.built import build_once, cache_root
-from core.errors import ConfigError, DataError, nearest
+from core.data.built import build_once, cache_root, simulating
+from core.errors import ConfigError, nearest
+from core.machine import cores
 from domains.medical.data.ct_rate import CTRate
 
 STUDIES = {"train": 1200, "val": 100, "test": 200}
@@ -63,32 +61,10 @@ def build(studies: Mapping[str, int], *, seed: int, folder: Path | None = None, 
     target = cache_root() / "thorax_phantom" / version if folder is None else folder
     about = {"name": ThoraxPhantom.name, "simulated": True, "seed": seed, "studies": dict(studies)}
 
-    processes = (_cores() if sum(studies.values()) > FEW else 0) if workers is None else workers
+    processes = (cores() if sum(studies.values()) > FEW else 0) if workers is None else workers
 
     def write(empty: Path) -> None:
-        with _progress(sum(studies.values())) as tick:
-            try:
-                write_dataset(empty, studies=dict(studies), seed=seed, workers=processes, progress=tick)
-            except BrokenProcessPool as err:
-                raise DataError(
-                    f"{target}: a process that simulates studies died (out of memory, or a script without "
-                    "`if __name__ == '__main__':`); nothing was written, start again"
-                ) from err
+        with simulating("chest CT studies", sum(studies.values()), target) as tick:
+            write_dataset(empty, studies=dict(studies), seed=seed, workers=processes, progress=tick)
 
     return build_once(target, write, version=version, about=about)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, with the time left; called with (done, total)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("simulating chest CT studies (once)", total=total)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from core.files import write_atomic
 from core.training.cli import guarded
 
 SETS = ("solubility", "freesolv", "chembl_series")
@@ -26,8 +27,8 @@ def main() -> None:
 
     figures = run(given.model, given.modality, given.sets, seeds=given.seeds, most=given.most)
     if given.out is not None:
-        given.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        write_atomic(given.out, json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    raise SystemExit(guarded(main))
+    raise SystemExit(guarded(main, extra="molecules"))

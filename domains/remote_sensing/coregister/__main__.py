@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         run(arguments)
 
-    return guarded(work)
+    return guarded(work, extra="remote-sensing")
 
 
 def _parser() -> argparse.ArgumentParser:

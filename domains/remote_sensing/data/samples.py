@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from core.data.built import build_once, cache_root
+from core.data.built import build_once, cache_root, simulating
 from core.data.layout import Record, Source
 from core.data.tables import label_matrix, read_table
-from core.errors import ConfigError, DataError, nearest
+from core.errors import ConfigError, nearest
+from core.machine import cores
 from domains.remote_sensing.data.ssl4eo import NoLDOS12, padded
 from domains.remote_sensing.scenes.classes import CLASSES, VERSION
 from domains.remote_sensing.scenes.indicators import INDICATORS
@@ -117,34 +115,12 @@ def build(
     version = f"{VERSION}-seed{seed}-{sizes}-{size}px" + ("-events" if events else "")
     target = cache_root() / "synthetic_scenes" / version if folder is None else folder
     about = {"name": SyntheticScenes.name, "simulated": True, "seed": seed, "places": dict(places), "size": size}
-    processes = (_cores() if sum(places.values()) > FEW else 0) if workers is None else workers
+    processes = (cores() if sum(places.values()) > FEW else 0) if workers is None else workers
 
     def write(empty: Path) -> None:
-        with _progress(sum(places.values())) as tick:
-            try:
-                write_dataset(
-                    empty, places=dict(places), seed=seed, size=size, workers=processes, events=events, progress=tick
-                )  # fmt: skip
-            except BrokenProcessPool as err:
-                raise DataError(
-                    f"{target}: a process that simulates scenes died (out of memory, or a script without "
-                    "`if __name__ == '__main__':`); nothing was written, start again"
-                ) from err
+        with simulating("satellite scenes", sum(places.values()), target) as tick:
+            write_dataset(
+                empty, places=dict(places), seed=seed, size=size, workers=processes, events=events, progress=tick
+            )  # fmt: skip
 
     return build_once(target, write, version=version, about=about)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, with the time left; called with (done, total)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("simulating satellite scenes (once)", total=total)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

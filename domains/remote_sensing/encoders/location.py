@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import abstractmethod
 from collections.abc import Collection, Sequence
 
 import torch
@@ -40,8 +41,9 @@ class LocationEncoder(Encoder):
             )
         return Encoded(pooled=self.vector(x_V2))
 
+    @abstractmethod
     def vector(self, lonlat_V2: Tensor) -> Tensor:
-        raise NotImplementedError
+        """(V, 2) longitude and latitude, degrees -> (V, D)."""
 
 
 class HarmonicLocation(LocationEncoder):

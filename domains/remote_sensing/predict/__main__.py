@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.training.cli import EXIT_INTERRUPTED, guarded
+from core.training.cli import guarded
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     arguments = _parser().parse_args(argv)
-    interrupted = False
 
     def work() -> None:
-        nonlocal interrupted
         from domains.remote_sensing.predict.run import run
 
-        try:
-            run(arguments)
-        except KeyboardInterrupt:
-            interrupted = True
+        run(arguments)
 
-    code = guarded(work)
-    if interrupted:
-        print("\ninterrupted; finished strips are kept, the same command continues", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    return code
+    return guarded(work, extra="remote-sensing", after="finished strips are kept, the same command continues")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,12 +5,14 @@ import subprocess
 import sys
 import threading
 import warnings
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from core.data.built import simulating
 from core.data.store import SampleStore, build_once, cache_root, sample_key, source_identity
 from core.errors import DataError
 
@@ -266,7 +268,7 @@ def test_a_script_without_a_main_guard_is_told_so_and_waits_for_nobody(tmp_path)
     script = tmp_path / "naive.py"
     script.write_text(
         "from concurrent.futures import ProcessPoolExecutor\nfrom multiprocessing import get_context\n"
-        "from pathlib import Path\nfrom core.data.built import build_once\n"
+        "from pathlib import Path\nfrom core.data.built import simulating, build_once\n"
         "def build(folder):\n"
         "    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:\n"
         "        list(pool.map(abs, [1]))\n"
@@ -276,3 +278,13 @@ def test_a_script_without_a_main_guard_is_told_so_and_waits_for_nobody(tmp_path)
     assert done.returncode != 0
     assert "put the script's own calls below `if __name__ == '__main__':`" in done.stderr
     assert not (tmp_path / "built").exists()
+
+
+def test_a_simulation_whose_helper_dies_says_so(tmp_path):
+    def simulate():
+        with simulating("small things", 3, tmp_path / "set") as tick:
+            tick(1, 3)
+            raise BrokenProcessPool
+
+    with pytest.raises(DataError, match=r"a process that simulates small things died .* start again"):
+        simulate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 
 import pytest
@@ -204,3 +205,26 @@ def test_newer_runs_come_first_and_unfinished_ones_not_at_all(tmp_path):
         os.utime(tmp_path / "toy" / name, (1e9 - age, 1e9 - age))
     (tmp_path / "toy" / "pretrain-z").mkdir()
     assert newest_run("toy", below=tmp_path) == tmp_path / "toy" / "pretrain-b"
+
+
+def test_a_package_that_is_not_installed_is_one_message_that_names_its_extra(capsys):
+    def work():
+        importlib.import_module("no_such_package_of_anyone.part")
+
+    assert cli.guarded(work, extra="remote-sensing") == cli.EXIT_USAGE
+    said = capsys.readouterr().err
+    assert "'no_such_package_of_anyone' is not installed" in said
+    assert "pip install 'heptad[remote-sensing]'" in said
+
+
+def test_a_module_of_the_suite_that_is_missing_is_a_bug():
+    with pytest.raises(ModuleNotFoundError, match=r"core\.no_such_module"):
+        cli.guarded(lambda: importlib.import_module("core.no_such_module") and None)
+
+
+def test_an_interruption_says_what_to_do_next(capsys):
+    def work():
+        raise KeyboardInterrupt
+
+    assert cli.guarded(work, after="strips are kept") == cli.EXIT_INTERRUPTED
+    assert "interrupted; strips are kept" in capsys.readouterr().err
