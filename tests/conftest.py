@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+SHARED_FOLDERS = ("cache", "toy_data", "toy_configs")  # of fixtures of the whole session
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,6 +34,24 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         del os.environ["HEPTAD_CACHE"]
     else:
         os.environ["HEPTAD_CACHE"] = before
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _folders_of_a_module_go_with_it(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """What a module wrote is deleted when its tests passed: all runs of all systems together are gigabytes."""
+    base, failed = tmp_path_factory.getbasetemp(), request.session.testsfailed
+    before = set(os.listdir(base))
+    yield
+    if request.session.testsfailed != failed:
+        return  # kept to be looked at
+    for name in set(os.listdir(base)) - before:
+        path = base / name
+        if path.is_symlink():
+            path.unlink()
+        elif not name.startswith(SHARED_FOLDERS):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
