@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from core.config.build import build
 from core.data.datamodule import DataModule
 from core.models.dual_encoder import DualEncoder
 from core.training.precision import Compute
+
+if TYPE_CHECKING:
+    from core.report import Report
+
+Section = Callable[["Report"], object]  # adds a part to the page
 
 
 class Figure(ABC):
@@ -27,6 +33,13 @@ class Figure(ABC):
         """Name -> finite number on a split; empty when the split has nothing to measure it on. The model is in
         evaluation mode, without gradients. n_bootstrap: samples of an interval, which is `_low` and `_high` beside a
         name; 1 during training, where no interval is needed."""
+
+    def sections(
+        self, model: DualEncoder, data: DataModule, *, split: str, compute: Compute, seed: int, count: int
+    ) -> list[Section]:
+        """Parts of the report beside the table of numbers: asked for once, after `measure`, with the model as there.
+        count: examples wanted. Most figures have none."""
+        return []
 
     def check(self, model: DualEncoder) -> None:  # noqa: B027 - most have nothing to check
         """Raises ConfigError, before data is read, for a model that it cannot measure."""
@@ -50,15 +63,24 @@ def measured_figures(
     seed: int,
     n_bootstrap: int,
 ) -> dict[str, float]:
-    """The numbers of all figures, without gradients; the model is put back into the mode it was in."""
-    import torch
-
+    """The numbers of all figures."""
     found: dict[str, float] = {}
-    was_training = [module for module in model.modules() if module.training]
-    model.eval()
-    with torch.no_grad():
+    with at_rest(model):
         for figure in figures:
             found |= figure.measure(model, data, split=split, compute=compute, seed=seed, n_bootstrap=n_bootstrap)
-    for module in was_training:
-        module.training = True
     return found
+
+
+@contextmanager
+def at_rest(model: DualEncoder) -> Iterator[None]:
+    """Evaluation mode without gradients; the model is put back into the mode it was in."""
+    import torch
+
+    was_training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in was_training:
+            module.training = True

@@ -38,7 +38,7 @@ from core.evaluation.graded import GradedScores
 from core.evaluation.retrieval import retrieval_scores
 from core.models.dual_encoder import DualEncoder
 from core.training.features import Features, extract
-from core.training.figures import Figure, measured_figures
+from core.training.figures import Figure, Section, at_rest, measured_figures
 from core.training.precision import Compute
 from core.training.text_figures import LanguageFigures, graded_figures, language_figures
 
@@ -65,6 +65,7 @@ class Measured:
     figures: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     headline: dict[str, str] = field(default_factory=dict)  # label -> name, of further figures
+    sections: list[Section] = field(default_factory=list)  # what further figures show in the report
 
 
 def check_headline(
@@ -136,6 +137,10 @@ def measure(
         tell(type(figure).__name__)
         result.figures |= measured_figures([figure], model, data, split=split, compute=compute, **common)
         result.headline |= figure.headline
+        with at_rest(model):
+            result.sections += figure.sections(
+                model, data, split=split, compute=compute, seed=seed, count=settings.gallery
+            )
     result.numbers |= {f"{split}/{name}": value for name, value in result.figures.items()}
     return result
 
