@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from core.config.build import build
 from core.data.datamodule import DataModule
 from core.models.dual_encoder import DualEncoder
 from core.training.precision import Compute
+
+if TYPE_CHECKING:
+    from core.report import Report
 
 
 class Figure(ABC):
@@ -30,6 +33,9 @@ class Figure(ABC):
 
     def check(self, model: DualEncoder) -> None:  # noqa: B027 - most have nothing to check
         """Raises ConfigError, before data is read, for a model that it cannot measure."""
+
+    def add_to(self, report: Report, data: DataModule, *, split: str, count: int) -> None:  # noqa: B027
+        """Show what was last measured: sections of the report beside the table of numbers. count: examples wanted."""
 
 
 def build_figures(nodes: Sequence[Mapping[str, Any]], model: DualEncoder) -> list[Figure]:

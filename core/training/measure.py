@@ -65,6 +65,7 @@ class Measured:
     figures: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     headline: dict[str, str] = field(default_factory=dict)  # label -> name, of further figures
+    shown_by: list[Figure] = field(default_factory=list)  # figures that may add sections to the report
 
 
 def check_headline(
@@ -136,6 +137,7 @@ def measure(
         tell(type(figure).__name__)
         result.figures |= measured_figures([figure], model, data, split=split, compute=compute, **common)
         result.headline |= figure.headline
+        result.shown_by.append(figure)
     result.numbers |= {f"{split}/{name}": value for name, value in result.figures.items()}
     return result
 
