@@ -20,8 +20,8 @@ from domains.molecules.linking.matcher import LevelMatcher, overall
 
 class LevelMatching(Term):
     """CE(overall) + the sum of CE(score) over all scores, mentions over the entities of the batch (M3EL, Hu et al.
-    2025; equal scores cost ln n each). Other rows about the same entity leave the denominator (erratum of the release, which
-    takes them for wrong answers). A level of pictures is asked of rows with a picture on both sides only.
+    2025; equal scores cost ln n each). Other rows about the same entity leave the denominator (erratum of the release,
+    which takes them for wrong answers). A level of pictures is asked of rows with a picture on both sides only.
 
     Values: "loss", "overall" and each score's own loss in nats, "accuracy" of the overall score, ties lost. With fewer
     than two rows an exact 0 with a graph. The n x n scores of all levels exist at once: five losses share them, and
