@@ -48,7 +48,7 @@ class IntraModal(Level):
 
     def entity(self, card: Card) -> Prepared:
         cls_Gc, tokens_GUd, mask_GU = self._half(card)
-        share_GU = mask_GU / mask_GU.sum(dim=1, keepdim=True).clamp_min(1)
+        share_GU = mask_GU.to(tokens_GUd.dtype) / mask_GU.sum(dim=1, keepdim=True).clamp_min(1)
         return cls_Gc, self.query(tokens_GUd), share_GU, self.cls(cls_Gc)
 
     def scores(self, mention: Prepared, entity: Prepared) -> Tensor:
