@@ -31,8 +31,8 @@ ARMS = {TEXT: ("text",), CROSS: ("text", "cross"), PICTURE: ("text", "picture"),
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """names: of the rule-made set, four molecules each. lr: peak rate, cosine. length: tokens of a text; side: pixels of
-    a picture; both shorter than the system's, since scores cost the square of them."""
+    """names: of the rule-made set, four molecules each. lr: peak rate, cosine. length: tokens of a text; side: pixels
+    of a picture; both smaller than the system's, since scores cost the square of them."""
 
     names: int = 80
     steps: int = 150
@@ -106,7 +106,5 @@ def one_arm(tree: dict[str, Any], seed: int, design: Design, folder: Path) -> di
     optim = OptimSettings(lr=design.lr, weight_decay=1e-4)
     train_on(model, objective, data.train_loader, steps=design.steps, optim=optim, seed=seed)
     compute = Compute(torch.device("cpu"), "32", torch.get_num_threads())
-    figures = measured_figures(
-        [EntityRanking()], model, data, split="test", compute=compute, seed=seed, n_bootstrap=1
-    )
+    figures = measured_figures([EntityRanking()], model, data, split="test", compute=compute, seed=seed, n_bootstrap=1)
     return {"hits@1": figures["linking/hits@1"], "mrr": figures["linking/mrr"]}

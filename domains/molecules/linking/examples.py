@@ -14,7 +14,7 @@ from core.report.content import Answer, Item, Picture, RetrievalExample
 
 if TYPE_CHECKING:
     from domains.molecules.linking.layouts import EntityLinkingFolder
-    from domains.molecules.linking.ranking import Linked
+    from domains.molecules.linking.score_table import Linked
 
 
 def linking_examples(

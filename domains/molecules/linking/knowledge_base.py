@@ -69,12 +69,13 @@ class KnowledgeBase:
     def __len__(self) -> int:
         return len(self.entities)
 
-    def sources(self, number: int) -> dict[str, str | Pictures]:
-        """Modality -> source of an entity: its text, and its pictures where it has some."""
+    def sources(self, number: int, *, first_only: bool = False) -> dict[str, str | Pictures]:
+        """Modality -> source of an entity: its text, and its pictures, or the first of them, where it has some."""
         entity = self.entities[number]
         found: dict[str, str | Pictures] = {"entity": entity.text}
         if entity.pictures:
-            found["entity_image"] = Pictures(self.folder / entity.pictures[0], entity.pictures[1:])
+            others = () if first_only else entity.pictures[1:]
+            found["entity_image"] = Pictures(self.folder / entity.pictures[0], others)
         return found
 
 

@@ -5,11 +5,7 @@ Shape legend: Q = mentions, G = entities, S = scores of all levels, q, g = those
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
@@ -29,23 +25,11 @@ from domains.molecules.linking.baselines import Rows, baselines
 from domains.molecules.linking.card import Seen
 from domains.molecules.linking.layouts import EntityLinkingFolder
 from domains.molecules.linking.matcher import LevelMatcher, Side, joined, overall
+from domains.molecules.linking.score_table import Linked, linked, score_table
 from domains.molecules.linking.terms import matcher_of
 
 if TYPE_CHECKING:
     from core.report import Report
-
-SHOWN = 5
-IN_MEMORY = 2**30  # bytes of scores that are kept in memory; more go to a temporary file
-
-
-@dataclass(slots=True)
-class Linked:
-    """Of the last measurement. index (Q,): records. top (Q, 5): best entities, best first; score: theirs. rank (Q,)."""
-
-    index: list[int]
-    top: NDArray[np.int64]
-    score: NDArray[np.float32]
-    rank: NDArray[np.float64]
 
 
 class EntityRanking(Figure):
@@ -113,7 +97,7 @@ class EntityRanking(Figure):
 
                 found = self._ranked(scores, answers_Q, len(layout.kb), n_bootstrap if not name else 1, seed)
                 figures |= _named(name, found)
-            self.last = self._best(table_KQG[0], index, answers_Q)
+            self.last = linked(table_KQG[0], index, answers_Q)
         figures |= {"linking/candidates": float(len(layout.kb)), "linking/entities_unreadable": float(unreadable)}
         if whole_only:
             return figures
@@ -154,8 +138,10 @@ class EntityRanking(Figure):
         table_KQG: NDArray[np.float32],
     ) -> int:  # fmt: skip
         """Write the overall scores, and those of all levels where the table has room; pictures that cannot be read."""
-        matcher, layout, dataset = self._matcher(model), data.layouts[split], data.dataset(split)
+        matcher, layout = self._matcher(model), data.layouts[split]
         assert isinstance(layout, EntityLinkingFolder)
+        readers = {name: data.processors[name] for name in (self.entity, self.entity_picture)}
+        dataset = RecordDataset(layout, readers)  # without the store: it would hold pictures of the whole base
         unreadable = 0
         for first in range(0, len(layout.kb), self.batch):
             numbers = range(first, min(first + self.batch, len(layout.kb)))
@@ -181,22 +167,13 @@ class EntityRanking(Figure):
         self, dataset: RecordDataset, layout: EntityLinkingFolder, number: int
     ) -> tuple[dict[str, dict[str, NDArray[np.generic]]], bool]:
         """Samples of an entity, and whether its picture could not be read."""
-        sources = layout.kb.sources(number)
+        sources = layout.kb.sources(number, first_only=True)
         name = layout.kb.entities[number].qid
         try:
             return dataset.load(Record(id=name, group=name, sources=sources)), False
         except DataError:
-            return dataset.load(Record(id=name, group=name, sources={self.entity: sources[self.entity]})), True
-
-    def _best(self, score_QG: NDArray[np.float32], index: Sequence[int], answers_Q: NDArray[np.int64]) -> Linked:
-        k = min(SHOWN, score_QG.shape[1])
-        tops, scores, ranks = [], [], []
-        for row_G, answer in zip(score_QG, answers_Q, strict=True):
-            top = np.argsort(-np.asarray(row_G), kind="stable")[:k]
-            tops.append(top)
-            scores.append(row_G[top])
-            ranks.append(1 + (row_G > row_G[answer]).sum() + ((row_G == row_G[answer]).sum() - 1) / 2)
-        return Linked(list(index), np.stack(tops), np.stack(scores), np.array(ranks))
+            texts = {kind: source for kind, source in sources.items() if isinstance(source, str)}
+            return dataset.load(Record(id=name, group=name, sources=texts)), True
 
     def add_to(self, report: Report, data: DataModule, *, split: str, count: int) -> None:
         """Mentions with their best entities."""
@@ -214,15 +191,3 @@ class EntityRanking(Figure):
 
 def _named(name: str, found: Mapping[str, float]) -> dict[str, float]:
     return {f"linking/{name}/{k}" if name else f"linking/{k}": v for k, v in found.items()}
-
-
-@contextmanager
-def score_table(kinds: int, rows: int, cols: int) -> Iterator[NDArray[np.float32]]:
-    """An empty (kinds, rows, cols) float32 table, in memory or, when large, in a temporary file that is removed."""
-    if 4 * kinds * rows * cols <= IN_MEMORY:
-        yield np.empty((kinds, rows, cols), np.float32)
-        return
-    with tempfile.TemporaryDirectory(prefix="linking_scores_") as folder:
-        table = np.memmap(Path(folder) / "scores", dtype=np.float32, mode="w+", shape=(kinds, rows, cols))
-        yield table
-        del table

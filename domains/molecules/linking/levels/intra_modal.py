@@ -17,6 +17,7 @@ from domains.molecules.linking.card import Card
 from domains.molecules.linking.levels.base import Level, Prepared
 
 Reads = Literal["text", "picture"]
+HIDDEN = -1e9  # added to the logits of padding
 
 
 class IntraModal(Level):
@@ -54,9 +55,13 @@ class IntraModal(Level):
     def scores(self, mention: Prepared, entity: Prepared) -> Tensor:
         (m_cls_Mc, key_MTh, value_MTh, mask_MT), (e_cls_Gc, query_GUh, share_GU, e_Gh) = mention, entity
         (mentions, t, h), (entities, u, _) = key_MTh.shape, query_GUh.shape
-        logits = query_GUh.reshape(-1, h) @ key_MTh.reshape(-1, h).T / math.sqrt(h)
-        logits_GUMT = logits.view(entities, u, mentions, t).masked_fill(~mask_MT, torch.finfo(logits.dtype).min)
-        weight_GMT = torch.einsum("gumt,gu->gmt", logits_GUMT.softmax(dim=-1), share_GU)
+        # One more feature, 1 in queries and HIDDEN in keys of padding, masks within the product: no pass over all pairs
+        query_GUk = torch.cat([query_GUh / math.sqrt(h), query_GUh.new_ones(entities, u, 1)], dim=2)
+        hidden_MT1 = torch.zeros_like(key_MTh[..., :1]).masked_fill(~mask_MT[..., None], HIDDEN)
+        key_MTk = torch.cat([key_MTh, hidden_MT1], dim=2)
+        logits_GUMT = (query_GUk.flatten(0, 1) @ key_MTk.flatten(0, 1).T).view(entities, u, mentions, t)
+        weight_GMT = torch.bmm(share_GU[:, None], logits_GUMT.softmax(dim=-1).view(entities, u, -1))
+        weight_GMT = weight_GMT.view(entities, mentions, t)
         context_MGh = torch.bmm(weight_GMT.transpose(0, 1), value_MTh)
         g2l_MG = (self.norm(context_MGh) * e_Gh).sum(dim=-1)
         return ((m_cls_Mc @ e_cls_Gc.T + g2l_MG) / 2)[None]

@@ -37,7 +37,10 @@ def told(a_nE: Tensor, b_nE: Tensor, ids: list[int] | None = None) -> Step:
     here = torch.ones(n, dtype=torch.bool)
     keys = {"sample": torch.arange(n), "entity": torch.tensor(list(range(n)) if ids is None else ids)}
     batch = Batch(
-        [str(i) for i in range(n)], {"a": ModalityInput(a_nE), "b": ModalityInput(b_nE)}, {"a": here, "b": here}, keys=keys
+        [str(i) for i in range(n)],
+        {"a": ModalityInput(a_nE), "b": ModalityInput(b_nE)},
+        {"a": here, "b": here},
+        keys=keys,
     )
     model = Given(a=nn.Parameter(a_nE.clone()), b=nn.Parameter(b_nE.clone()))
     return Step(model=model, batch=batch, index=0, generator=torch.Generator())

@@ -20,9 +20,7 @@ def card(rows: int, *, tokens: int = 4, patches: int = 3, seed: int = 0, padded:
     mask = torch.ones(rows, tokens, dtype=torch.bool)
     mask[::2, tokens - padded :] = False
     real = torch.ones(rows, patches, dtype=torch.bool)
-    return Card(
-        draw(rows, A), draw(rows, tokens, D), mask, draw(rows, C), draw(rows, patches, H), real, real.any(1)
-    )
+    return Card(draw(rows, A), draw(rows, tokens, D), mask, draw(rows, C), draw(rows, patches, H), real, real.any(1))
 
 
 def levels(*, cross: type = CrossModal, seed: int = 1) -> dict:

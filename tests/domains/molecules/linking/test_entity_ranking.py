@@ -17,7 +17,7 @@ from core.hub import SavedModel
 from core.training.cli import main
 from core.training.precision import Compute
 from domains.molecules.data import layout_class
-from domains.molecules.linking import EntityRanking, ranking
+from domains.molecules.linking import EntityRanking, score_table
 from domains.molecules.linking.baselines import PRIOR_SHARE, baselines
 
 BRIEF = [
@@ -97,7 +97,7 @@ def test_neither_the_number_of_entities_at_once_nor_where_scores_lie_changes_a_f
     model, data = opened(run, root)
     expected, _ = measured(model, data)
     assert measured(model, data, batch=1)[0] == pytest.approx(expected, abs=1e-6)
-    monkeypatch.setattr(ranking, "IN_MEMORY", 0)
+    monkeypatch.setattr(score_table, "IN_MEMORY", 0)
     assert measured(model, data, batch=2)[0] == pytest.approx(expected, abs=1e-6)
 
 
@@ -149,7 +149,7 @@ def test_baselines_by_hand(root):
 
 def test_a_model_or_layout_that_it_cannot_rank_is_refused(run, root, capsys, tmp_path):
     model, data = opened(run, root)
-    with pytest.raises(ConfigError, match="model.heads has no 'linkin'; did you mean 'linking'"):
+    with pytest.raises(ConfigError, match=r"model\.heads has no 'linkin'; did you mean 'linking'"):
         EntityRanking(head="linkin").check(model)
     with pytest.raises(ConfigError, match="batch is 0"):
         EntityRanking(batch=0)

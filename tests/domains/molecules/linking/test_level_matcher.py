@@ -26,7 +26,7 @@ def test_blocks_along_both_sides_change_neither_scores_nor_gradients(cross, floa
     cut.load_state_dict(whole.state_dict())
     ours, expected = (x(*sides(x)) for x in (cut, whole))
     torch.testing.assert_close(ours, expected)
-    for x, scores in ((cut, ours), (whole, expected)):
+    for scores in (ours, expected):
         (scores * torch.arange(scores.numel()).view_as(scores)).sum().backward()
     for (name, p), q in zip(cut.named_parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(p.grad, q.grad, msg=name)
@@ -61,9 +61,10 @@ def test_one_mention_and_one_entity(cross):
     """Erratum: the release squeezes the axis away."""
     found = matcher(cross=cross)
     many, (mentions, entities) = found(*sides(found)), sides(found)
-    first = {k: tuple(x[:1] for x in v) for k, v in mentions.items()}, {
-        k: tuple(x[:1] for x in v) for k, v in entities.items()
-    }
+    first = (
+        {k: tuple(x[:1] for x in v) for k, v in mentions.items()},
+        {k: tuple(x[:1] for x in v) for k, v in entities.items()},
+    )
     torch.testing.assert_close(found(*first), many[:, :1, :1])
 
 
@@ -87,8 +88,8 @@ def test_a_batch_in_which_nobody_has_a_picture():
     assert scores[1].std() < 1e-12  # nothing to tell pictures apart by
 
 
-def test_sides_of_several_batches_are_one(cross=CrossModal):
-    found = matcher(cross=cross)
+def test_sides_of_several_batches_are_one():
+    found = matcher()
     a, b = (found.mentions(found.card(seen(3, pictured=p, tokens=t, seed=9))) for p, t in (([0], 3), ([], 6)))
     _, entities = sides(found)
     torch.testing.assert_close(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from linking_cards import C, D, DIM, H, card, levels
+from linking_cards import DIM, C, D, H, card, levels
 
 from core.errors import ConfigError
 from domains.molecules.linking import BidirectionalCross, CrossModal, IntraModal
@@ -93,7 +93,9 @@ def test_the_order_of_patches_changes_nothing(cross):
             m, e = (replace(c, text_cls=c.text[:, 0], picture_cls=c.picture[:, 0]) for c in (m, e))
         turned = replace(m, picture=m.picture[:, [2, 0, 1]])
         torch.testing.assert_close(
-            level.scores(level.mention(turned), level.entity(e)), level.scores(level.mention(m), level.entity(e)), msg=name
+            level.scores(level.mention(turned), level.entity(e)),
+            level.scores(level.mention(m), level.entity(e)),
+            msg=name,
         )
 
 
@@ -105,7 +107,8 @@ def test_padding_changes_nothing(name):
     longer = replace(
         m, text=torch.cat([m.text, torch.full((4, 3, D), 7.0).double()], 1),
         text_mask=F.pad(m.text_mask, (0, 3)),
-        picture=torch.cat([m.picture, torch.full((4, 2, H), 9.0).double()], 1), picture_mask=F.pad(m.picture_mask, (0, 2)),
+        picture=torch.cat([m.picture, torch.full((4, 2, H), 9.0).double()], 1),
+        picture_mask=F.pad(m.picture_mask, (0, 2)),
     )  # fmt: skip
     torch.testing.assert_close(
         level.scores(level.mention(longer), level.entity(e)), level.scores(level.mention(m), level.entity(e))

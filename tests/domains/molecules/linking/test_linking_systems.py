@@ -26,7 +26,9 @@ def test_it_trains_on_the_rule_made_set_and_its_model_encodes_texts_and_pictures
     summary = json.loads((run / "summary.json").read_text())
     assert summary["data_simulated"] == 1
     assert summary["test/linking/candidates"] == 40
-    losses = [line["loss"] for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if "loss" in line]
+    losses = [
+        line["loss"] for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if "loss" in line
+    ]
     assert len(losses) == 2
     assert np.isfinite(losses).all()
     saved = SavedModel.from_pretrained(run)
