@@ -1,3 +1,3 @@
-"""The molecules suite: what knowledge graph models claim, on small real and on rule-made graphs."""
+"""The molecules suite: what knowledge graph models claim, on small real and on rule-made graphs; entity linking."""
 
-ENTRIES = ("kg_text", "kg_parity")
+ENTRIES = ("kg_text", "kg_parity", "linking_features", "linking_levels")

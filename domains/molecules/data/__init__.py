@@ -29,6 +29,10 @@ LAYOUTS = {
     "kinships": "domains.molecules.kg.layouts:Kinships",
     "nations": "domains.molecules.kg.layouts:Nations",
     "inductive_triples": "domains.molecules.kg.layouts:InductiveTriples",
+    "wikimel": "domains.molecules.linking.layouts:WikiMEL",
+    "richpediamel": "domains.molecules.linking.layouts:RichpediaMEL",
+    "wikidiverse": "domains.molecules.linking.layouts:WikiDiverse",
+    "rule_made_linking": "domains.molecules.linking.rule_made:RuleMadeLinking",
     "described_pairs": "domains.molecules.kg.rule_made:DescribedPairs",
 }
 

@@ -6,6 +6,7 @@ from core.objectives.contrast.keys.extra import ExtraNegatives
 from core.objectives.contrast.keys.gathered import GatheredKeys, GroupedKeys, ReleasedGather
 from core.objectives.contrast.keys.memory import MemoryKeys, QueueKeys, XBMKeys
 from core.objectives.contrast.keys.mined import TeacherMined
+from core.objectives.contrast.keys.own_side import OwnSideNegatives
 from core.objectives.contrast.keys.ring import RingKeys
 from core.objectives.contrast.keys.wordings import WordingKeys
 
@@ -18,6 +19,7 @@ __all__ = [
     "Keys",
     "MemoryKeys",
     "Occasion",
+    "OwnSideNegatives",
     "Problem",
     "QueueKeys",
     "ReleasedGather",
