@@ -30,6 +30,10 @@ LAYOUTS = {
     "nations": "domains.molecules.kg.layouts:Nations",
     "inductive_triples": "domains.molecules.kg.layouts:InductiveTriples",
     "described_pairs": "domains.molecules.kg.rule_made:DescribedPairs",
+    "concept_texts": "domains.molecules.text_graph.layouts:ConceptTexts",
+    "qa_graph": "domains.molecules.text_graph.layouts:QAGraph",
+    "fact_sheets": "domains.molecules.text_graph.rule_made:FactSheets",
+    "fact_questions": "domains.molecules.text_graph.rule_made:FactQuestions",
 }
 
 
