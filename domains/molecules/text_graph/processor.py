@@ -69,13 +69,19 @@ class TextGraphProcessor(TextProcessor):
         self._set(ConceptGraph.of_tables(tables))
 
     def concept_vectors(self) -> np.ndarray:
-        """(C, F) float32 of the concepts' names: the frozen features that a model reads."""
+        """(C, F) float32 of the concepts' names: the frozen features that a model reads.
+
+        Rows have length sqrt(F), so that numbers are about 1, as the states they are mixed with are; a concept without
+        a vector has zeros.
+        """
         if self.vectors is not None:
-            return read_vectors(self.vectors, self.graph.ids)
-        texts = [names[0].replace("_", " ") for names in self.graph.names]
-        if not texts:
-            return np.zeros((0, self.features), np.float32)
-        return text_features(texts, kind="characters", size=self.features)
+            found = read_vectors(self.vectors, self.graph.ids)
+        elif self.graph.ids:
+            texts = [names[0].replace("_", " ") for names in self.graph.names]
+            found = text_features(texts, kind="characters", size=self.features)
+        else:
+            found = np.zeros((0, self.features), np.float32)
+        return found * np.float32(found.shape[1] ** 0.5)
 
     def encode(self, text: str) -> Sample:
         return self.statement(text)
