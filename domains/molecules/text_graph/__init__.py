@@ -8,6 +8,7 @@ from domains.molecules.text_graph.figures import ChosenAnswers, HiddenLinkRanks,
 from domains.molecules.text_graph.hidden import HiddenLinks
 from domains.molecules.text_graph.negatives import SubgraphNegatives
 from domains.molecules.text_graph.processor import TextGraphProcessor
+from domains.molecules.text_graph.task import MultipleChoice
 from domains.molecules.text_graph.terms import AnswerChoice, AnswerHead, LinkPrediction
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "LinkDecoder",
     "LinkPrediction",
     "MaskedWords",
+    "MultipleChoice",
     "RotatEDecoder",
     "SubgraphNegatives",
     "TextGraphEncoded",

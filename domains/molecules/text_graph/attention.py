@@ -60,9 +60,7 @@ class TypedGraphAttention(nn.Module):
         count_P = torch.bincount(source_M, minlength=len(own_P2D))
         return segment_softmax(score_MH, source_M, len(own_P2D)) * count_P[source_M][:, None]
 
-    def forward(
-        self, x_PD: Tensor, extra_PD: Tensor, edge_MD: Tensor, source_M: Tensor, target_M: Tensor
-    ) -> Tensor:
+    def forward(self, x_PD: Tensor, extra_PD: Tensor, edge_MD: Tensor, source_M: Tensor, target_M: Tensor) -> Tensor:
         """(P, D). extra_PD: what is known of a node beside its state. edge_MD: encoded edges."""
         own_P2D = torch.cat([x_PD, extra_PD], dim=1)
         alpha_MH = self.alpha(own_P2D, edge_MD, source_M, target_M)

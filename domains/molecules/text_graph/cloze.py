@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from core.data.datamodule import DataModule
+from core.data.processor import Sample
 from core.data.text import MASK
 from core.errors import ConfigError
 from core.models.dual_encoder import DualEncoder
@@ -24,16 +25,14 @@ from domains.molecules.text_graph.encoder import TextGraphEncoder
 from domains.molecules.text_graph.figures import encoder_of, head_of, mean_of
 from domains.molecules.text_graph.processor import TextGraphProcessor
 
-GAP = "[MASK]"  # how the tokenizers of the suite write a mask token
-
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """One question with mask tokens for candidates of one length. candidates: positions in the list of the question;
-    tokens: (c, n) their ids."""
+    """One question with mask tokens for candidates of one length. sample: what the model reads. candidates: positions
+    in the list of the question; tokens: (c, n) their ids."""
 
     question: int
-    text: str
+    sample: Sample
     candidates: tuple[int, ...]
     tokens: np.ndarray
 
@@ -87,15 +86,15 @@ def _gaps(
                 pieces[name] = tuple(processor.pieces(name)[0].tolist())
         for length in sorted({len(pieces[name]) for name in own}):
             chosen = tuple(i for i, name in enumerate(own) if len(pieces[name]) == length)
-            text = " ".join([line[0], *[GAP] * length, line[2]])
-            yield Gap(number, text, chosen, np.array([pieces[own[i]] for i in chosen]))
+            sample = processor.gap(line[0], own[chosen[0]], line[2])
+            yield Gap(number, sample, chosen, np.array([pieces[own[i]] for i in chosen]))
 
 
 def _scores(
     gaps: Sequence[Gap], processor: TextGraphProcessor, encoder: TextGraphEncoder, head: WordHead, compute: Compute
 ) -> Iterator[np.ndarray]:
     """Mean log-probability of each candidate's tokens, per gap."""
-    inp = processor.collate([processor.encode(gap.text) for gap in gaps])
+    inp = processor.collate([gap.sample for gap in gaps])
     with compute.autocast():
         tokens = encoder.read(inp.to(compute.device)).tokens
         assert tokens is not None

@@ -55,7 +55,9 @@ class ConceptGraph:
         for number, triple in tables.get("triples", {}).items():
             head, kind, tail = triple.split("\t")
             if head not in concept or tail not in concept or kind not in relation:
-                raise DataError(f"triple {number} ({' | '.join((head, kind, tail))}) uses an unnamed concept or relation")
+                raise DataError(
+                    f"triple {number} ({' | '.join((head, kind, tail))}) uses an unnamed concept or relation"
+                )
             rows.append((concept[head], relation[kind], concept[tail]))
         found = np.array(rows, np.int64).reshape(-1, 3)
         return cls(ids, names, relations, np.unique(found, axis=0))

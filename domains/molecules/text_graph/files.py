@@ -74,7 +74,9 @@ def _tables(names: Mapping[str, list[str]], relations: list[str] | None, path: P
             continue
         cells = [cell.strip() for cell in line.split("\t")]
         if len(cells) not in (3, 4):
-            raise DataError(f"{path}, line {number}: has {len(cells)} columns, expected relation, subject, object, weight")
+            raise DataError(
+                f"{path}, line {number}: has {len(cells)} columns, expected relation, subject, object, weight"
+            )
         kind, head, tail = cells[:3]
         for what, name, known in (("concept", head, names), ("concept", tail, names), ("relation", kind, kinds)):
             if name not in known and not (what == "relation" and relations is None):

@@ -39,7 +39,6 @@ def text_graph_encoder(step: Step, modality: str) -> TextGraphEncoder:
 def hidden_edges(step: Step, modality: str, draw: EdgeDraw) -> HiddenEdges:
     """Which edges of the step are asked for, drawn once however often it is asked."""
 
-
     def drawn() -> HiddenEdges:
         extra, relations = step.input(modality).extra, text_graph_encoder(step, modality).relations
         return draw(extra["edges"], extra["edge_mask"], relations=relations, generator=step.generator)

@@ -110,9 +110,7 @@ def _questions(
             concepts = None
             if linked is not None:
                 concepts = [_linked(linked, grounded) for _ in texts]
-            yield name, question_source(
-                stem, texts, answer=labels.index(key) if key else UNKNOWN, concepts=concepts
-            )
+            yield name, question_source(stem, texts, answer=labels.index(key) if key else UNKNOWN, concepts=concepts)
         except (KeyError, TypeError, AttributeError) as err:
             raise DataError(f"{where}: not a question ({err!r}); expected id, question.stem, question.choices") from err
     if linked is not None and next(linked, None) is not None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from core.data.processor import Sample
-from core.data.text import CLS, NO_WORD, SEP, TextProcessor, text_id
+from core.data.text import CLS, MASK, NO_WORD, SEP, TextProcessor, text_id
 from core.errors import ConfigError, DataError
 from core.types import ModalityInput
 from domains.molecules.kg.texts import read_vectors, text_features
@@ -121,14 +121,24 @@ class TextGraphProcessor(TextProcessor):
             "text_id": np.array(text_id(f"{context}\t{answer}" if answer else context), np.int64),
         } | graph
 
+    def gap(self, before: str, filler: str, after: str) -> Sample:
+        """A text in which the tokens of `filler` are mask tokens; concepts are linked in what is left. The mask tokens
+        stand where the filler's stood, so that a text is cut into tokens as it is when nothing is masked."""
+        text = " ".join([before, filler, after]).strip()
+        start = len(before) + 1 if before else 0
+        left = [m for part in (before, after) for m in self.linker.mentions(part)]
+        sample = self.statement(text, context_concepts=dict.fromkeys(c for m in left for c in m.concepts))
+        ids, spans = sample["ids"], self._tokens(text)[2][: len(sample["ids"]) - 2]
+        own = [i + 1 for i, (s, e) in enumerate(spans) if s < start + len(filler) and e > start]
+        ids[own] = MASK
+        return sample
+
     def _tokens(self, text: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
         found = self.tokenizer.encode(text, add_special_tokens=False)
         return found.ids, found.word_ids, found.offsets
 
     @staticmethod
-    def _placed(
-        mentions: Sequence[Mention], spans: Sequence[tuple[int, int]], at: int
-    ) -> list[tuple[int, int, int]]:
+    def _placed(mentions: Sequence[Mention], spans: Sequence[tuple[int, int]], at: int) -> list[tuple[int, int, int]]:
         """(concept, first token, last token) of the mentions whose tokens are all there."""
         starts, ends = (np.array([span[side] for span in spans], np.int64) for side in (0, 1))
         found = []
