@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 
 from core.data.datamodule import DataModule
 from core.data.processor import Sample

@@ -17,9 +17,9 @@ import numpy as np
 from core.data.built import build_once, cache_root
 from domains.molecules.text_graph.layouts import ConceptTexts, QAGraph
 
-PROTEINS = "trypsin renin thrombin pepsin papain urease catalase lipase amylase elastase kinase lactase".split()
-PLANTS = "willow yew poppy foxglove nettle sage thyme juniper ginger birch clover hawthorn".split()
-DISEASES = "gout asthma migraine malaria eczema anaemia rickets scurvy measles mumps cholera tetanus".split()
+PROTEINS = ["trypsin", "renin", "thrombin", "pepsin", "papain", "urease"]
+PLANTS = ["willow", "yew", "poppy", "foxglove", "nettle", "sage"]
+DISEASES = ["gout", "asthma", "migraine", "malaria", "eczema", "anaemia"]
 TAILS = {"binds": PROTEINS, "found_in": PLANTS, "treats": DISEASES}
 TELLS = {
     "binds": ("{c} binds {t} .", "{c} is bound by {t} ."),
@@ -31,7 +31,11 @@ ASKS = {
     "found_in": "In which plant is {c} found ?",
     "treats": "Which disease does {c} treat ?",
 }
-ONSETS, VOWELS, ENDS = "b d f g k l m n p r s t v z".split(), "a e i o u".split(), ("in", "ol", "ane", "ide", "ium")
+ONSETS, VOWELS, ENDS = (
+    ["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"],
+    ["a", "e", "i", "o", "u"],
+    ("in", "ol", "ane", "ide", "ium"),
+)
 COUNTS = {"train": 1500, "valid": 100, "test": 300}
 VERSION = "1"
 Facts = Literal["true", "shuffled", "none"]
@@ -46,7 +50,7 @@ class Sheets(NamedTuple):
 
 
 class FactSheets(ConceptTexts):
-    """RULE-MADE: 1,900 compounds, 36 tails, 5,700 facts; two texts about each, a fact in a text."""
+    """RULE-MADE: 1,900 compounds, 18 tails, 5,700 facts; two texts about each, a fact in a text."""
 
     name: ClassVar[str] = "FactSheets (rule-made)"
     licence: ClassVar[str] = "CC0-1.0"

@@ -95,9 +95,7 @@ class MultipleChoice(Task):
         )
 
     @torch.no_grad()
-    def _hits(
-        self, model: Downstream, data: DataModule, compute: Compute, split: str
-    ) -> tuple[np.ndarray, float]:
+    def _hits(self, model: Downstream, data: DataModule, compute: Compute, split: str) -> tuple[np.ndarray, float]:
         """(N,) 1 where the answer is right, and the accuracy of guessing."""
         was_training = model.training
         model.eval()
