@@ -22,8 +22,8 @@ class TextTransformer(TransformerEncoder):
     a class token); they are always kept, and left out of means. `token_embedding` may be tied to a word head.
     embedding_std: of the fresh token embeddings. BERT's 0.02 needs long training before pooled words are told apart;
     0.3 suits runs of minutes from scratch.
-    weight_std: of the fresh linear maps of the blocks. 0.02 suits a width of 768; at 64 what passes a block shrinks to a
-    fortieth, and 0.1 keeps it.
+    weight_std: of the fresh linear maps of the blocks. 0.02 suits a width of 768; at 64 what passes a block shrinks to
+    a fortieth, and 0.1 keeps it.
     positions: a learned table when None; `StretchedPositions` for an encoder drawn out from a shorter one.
     Raises DataError for a longer sequence.
     """

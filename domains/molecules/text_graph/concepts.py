@@ -102,7 +102,7 @@ class ConceptGraph:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a graph. concepts: (n,) ids, linked ones first. edges: (m, 3) head, relation, tail as positions in it."""
+    """A part of a graph. concepts: (n,) ids, linked ones first. edges: (m, 3) head, relation, tail as positions."""
 
     concepts: Ints
     edges: Ints

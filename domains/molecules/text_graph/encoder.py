@@ -1,6 +1,6 @@
 """GreaseLM-style encoder: the last layers of a text transformer are paired with graph layers, joined at one node.
 
-Shape legend: V = rows, T = tokens, N = nodes (0 = context), P = real nodes of all rows, D = text width, G = graph width.
+Shape legend: V = rows, T = tokens, N = nodes (0 = context), P = real nodes of all rows, D = text, G = graph width.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Figures of a model of texts and graphs on held-out data: masked words, facts asked for by cloze, hidden links, answers.
+"""Figures of a model of texts and graphs on held-out data: masked words, hidden links, chosen answers.
 
 Shape legend: V = rows, T = tokens, N = nodes, S = links asked for, Q = questions.
 """

@@ -23,7 +23,7 @@ class NameLinker:
     """Finds names and aliases of concepts in texts; a word belongs to at most one mention."""
 
     def __init__(self, names: Sequence[Sequence[str]], *, shortest: int = 3) -> None:
-        """names[c]: names of concept c. shortest: characters of a name that is looked for; shorter ones match too much."""
+        """names[c]: names of concept c. shortest: characters of a name; shorter ones match too much."""
         self._concepts: dict[tuple[str, ...], tuple[int, ...]] = {}
         found: dict[tuple[str, ...], dict[int, None]] = {}
         for concept, own in enumerate(names):

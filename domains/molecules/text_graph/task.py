@@ -69,8 +69,8 @@ class MultipleChoice(Task):
     def head_from(self, encoder: Encoder, facts: Mapping[str, Any]) -> nn.Module:
         if not isinstance(encoder, TextGraphEncoder):
             raise ConfigError(
-                f"task: MultipleChoice needs a TextGraphEncoder, and the run has a {type(encoder).__name__}; give a run "
-                "of dragon or dragon_mlm with --from_run"
+                f"task: MultipleChoice needs a TextGraphEncoder, and the run has a {type(encoder).__name__}; give a "
+                "run of dragon or dragon_mlm with --from_run"
             )
         return ChoiceModel(encoder, self.dropout)
 

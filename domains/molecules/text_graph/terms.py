@@ -58,8 +58,8 @@ class LinkPrediction(Term):
         seen = joint_pass(step, self.modality, without_messages(inp, hidden.messages_VM))
         if seen.inp.extra["edge_mask"] is not hidden.messages_VM:
             raise ConfigError(
-                "objectives: the masked-text term reads a pass in which other links are hidden than LinkPrediction asks "
-                "for, so that answers are seen; give its HiddenLinks the same `draw`"
+                "objectives: the masked-text term reads a pass in which other links are hidden than LinkPrediction "
+                "asks for, so that answers are seen; give its HiddenLinks the same `draw`"
             )
         nodes = seen.encoded.nodes
         assert nodes is not None

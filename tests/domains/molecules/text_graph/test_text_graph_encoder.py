@@ -182,11 +182,12 @@ def test_hidden_links_and_their_inverses_are_no_messages_of_the_model():
 def public_state(made: TextGraphEncoder, tower="roberta"):
     """A state dict with the names of the published checkpoints and random numbers."""
     ours = {name: t for name, t in made.state_dict().items() if not name.startswith("text.")}
+    lm = f"{tower}.encoder"
     renamed = {
-        "concept_vectors": "concept_emb.emb.weight", "cpt_transform": "concept_emb.cpt_transform",
-        "node_extra": tower, "edge_encoder": f"{tower}.encoder.edge_encoder", "gnn_layers": f"{tower}.encoder.gnn_layers",
-        "ie_layer.0": f"{tower}.encoder.ie_layer.layers.0-Linear", "ie_layer.3": f"{tower}.encoder.ie_layer.layers.1-Linear",
-        "ie_norm": f"{tower}.encoder.ie_LayerNorm", "Vh": f"{tower}.Vh", "Vx": f"{tower}.Vx", "pooler": "pooler",
+        "concept_vectors": "concept_emb.emb.weight", "cpt_transform": "concept_emb.cpt_transform", "node_extra": tower,
+        "edge_encoder": f"{lm}.edge_encoder", "gnn_layers": f"{lm}.gnn_layers", "ie_norm": f"{lm}.ie_LayerNorm",
+        "ie_layer.0": f"{lm}.ie_layer.layers.0-Linear", "ie_layer.3": f"{lm}.ie_layer.layers.1-Linear",
+        "Vh": f"{tower}.Vh", "Vx": f"{tower}.Vx", "pooler": "pooler",
     }  # fmt: skip
     out = {}
     for name, tensor in ours.items():

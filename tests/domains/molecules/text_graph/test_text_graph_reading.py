@@ -112,7 +112,7 @@ def test_a_saved_processor_reads_the_same_and_a_damaged_one_says_so(tmp_path):
     assert again.fingerprint() == reads.fingerprint()
     np.testing.assert_array_equal(again.concept_vectors(), reads.concept_vectors())
     np.save(tmp_path / "concept_triples.npy", np.array([[0, 0, 99]]))
-    with pytest.raises(CheckpointError, match="concept_triples.npy: does not fit"):
+    with pytest.raises(CheckpointError, match=r"concept_triples\.npy: does not fit"):
         again.restore(tmp_path)
 
 

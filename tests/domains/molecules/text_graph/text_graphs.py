@@ -10,7 +10,8 @@ from core.encoders import TextTransformer
 from domains.molecules.text_graph import TextGraphEncoder, TextGraphProcessor
 
 NAMES = {
-    "C1": "aspirin\tacetylsalicylic acid", "C2": "willow bark", "C3": "pain", "C4": "gout", "C5": "salicin", "C6": "willow",
+    "C1": "aspirin\tacetylsalicylic acid", "C2": "willow bark", "C3": "pain", "C4": "gout", "C5": "salicin",
+    "C6": "willow",
 }  # fmt: skip
 RELATIONS = ("treats", "found_in", "part_of")
 TRIPLES = [("C1", "treats", "C3"), ("C5", "found_in", "C2"), ("C5", "treats", "C3"), ("C1", "treats", "C4"),
