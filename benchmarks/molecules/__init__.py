@@ -1,3 +1,3 @@
-"""The molecules suite: what knowledge graph models claim, on small real and on rule-made graphs."""
+"""The molecules suite: what models of knowledge graphs, and of texts with graphs, claim."""
 
-ENTRIES = ("kg_text", "kg_parity")
+ENTRIES = ("kg_text", "kg_parity", "graph_facts", "graph_answers")

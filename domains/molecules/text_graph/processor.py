@@ -114,12 +114,13 @@ class TextGraphProcessor(TextProcessor):
             dropped += max(0, len(own) - most)
             at, word = len(ids), word + (max(own_words) + 1 if own_words else 0)
         graph = self._graph(linked[0], linked[1] if len(linked) > 1 else {}, mentions)
-        return {
+        tokens: Sample = {
             "ids": np.array(ids, np.int32),
             "word_ids": np.array(words, np.int32),
             "dropped": np.array(dropped, np.int32),
             "text_id": np.array(text_id(f"{context}\t{answer}" if answer else context), np.int64),
-        } | graph
+        }
+        return {**tokens, **graph}
 
     def gap(self, before: str, filler: str, after: str) -> Sample:
         """A text in which the tokens of `filler` are mask tokens; concepts are linked in what is left. The mask tokens
@@ -135,7 +136,7 @@ class TextGraphProcessor(TextProcessor):
 
     def _tokens(self, text: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
         found = self.tokenizer.encode(text, add_special_tokens=False)
-        return found.ids, found.word_ids, found.offsets
+        return found.ids, [NO_WORD if word is None else word for word in found.word_ids], found.offsets
 
     @staticmethod
     def _placed(mentions: Sequence[Mention], spans: Sequence[tuple[int, int]], at: int) -> list[tuple[int, int, int]]:
