@@ -87,7 +87,7 @@ class MultipleChoice(Task):
         hit_N, chance = self._hits(model, data, compute, "test")
         found = bootstrap_interval(mean_statistic(hit_N), rows=len(hit_N), n=n_bootstrap, seed=seed)
         numbers = found.flat("test/accuracy") | {"test/chance": chance, "test/questions": float(len(hit_N))}
-        rows = [["accuracy", str(found)], ["chance", f"{chance:.3f}"], ["questions", len(hit_N)]]
+        rows: list[list[Any]] = [["accuracy", str(found)], ["chance", f"{chance:.3f}"], ["questions", len(hit_N)]]
         return Outcome(
             numbers=numbers,
             protocol={"accuracy": "share of questions whose best choice is the right one"},
