@@ -1,3 +1,3 @@
-"""The molecules suite: what knowledge graph models claim, on small real and on rule-made graphs; entity linking."""
+"""The molecules suite: what models of knowledge graphs, of texts with graphs and of entity linking claim."""
 
-ENTRIES = ("kg_text", "kg_parity", "linking_features", "linking_levels")
+ENTRIES = ("kg_text", "kg_parity", "linking_features", "linking_levels", "graph_facts", "graph_answers")

@@ -22,6 +22,8 @@ class TextTransformer(TransformerEncoder):
     a class token); they are always kept, and left out of means. `token_embedding` may be tied to a word head.
     embedding_std: of the fresh token embeddings. BERT's 0.02 needs long training before pooled words are told apart;
     0.3 suits runs of minutes from scratch.
+    weight_std: of the fresh linear maps of the blocks. 0.02 suits a width of 768; at 64 what passes a block shrinks to
+    a fortieth, and 0.1 keeps it.
     positions: a learned table when None; `StretchedPositions` for an encoder drawn out from a shorter one.
     Raises DataError for a longer sequence.
     """
@@ -43,6 +45,7 @@ class TextTransformer(TransformerEncoder):
         prefix: int = 0,
         pool: Pooling | None = None,
         embedding_std: float = 0.02,
+        weight_std: float = 0.02,
         positions: Positions | None = None,
     ) -> None:
         super().__init__(
@@ -63,8 +66,11 @@ class TextTransformer(TransformerEncoder):
         self.vocab_size, self.max_length, self.prefix = vocab_size, max_length, prefix
         self.token_embedding = nn.Embedding(vocab_size, width)
         init_transformer(self)
-        with torch.no_grad():
-            self.token_embedding.weight.mul_(embedding_std / 0.02)  # from the deviation that all parts begin with
+        with torch.no_grad():  # from the deviation that all parts begin with
+            self.token_embedding.weight.mul_(embedding_std / 0.02)
+            for part in self.blocks.modules():
+                if isinstance(part, nn.Linear):
+                    part.weight.mul_(weight_std / 0.02)
         self.positions = LearnedPositions(grid=(max_length,), width=width) if positions is None else positions
         if self.positions.grid != (max_length,) or self.positions.width != width:
             raise ConfigError(

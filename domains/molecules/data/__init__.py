@@ -34,6 +34,10 @@ LAYOUTS = {
     "wikidiverse": "domains.molecules.linking.layouts:WikiDiverse",
     "rule_made_linking": "domains.molecules.linking.rule_made:RuleMadeLinking",
     "described_pairs": "domains.molecules.kg.rule_made:DescribedPairs",
+    "concept_texts": "domains.molecules.text_graph.layouts:ConceptTexts",
+    "qa_graph": "domains.molecules.text_graph.layouts:QAGraph",
+    "fact_sheets": "domains.molecules.text_graph.rule_made:FactSheets",
+    "fact_questions": "domains.molecules.text_graph.rule_made:FactQuestions",
 }
 
 

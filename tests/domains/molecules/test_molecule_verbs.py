@@ -19,12 +19,8 @@ from core.training import cli
 from domains.molecules.properties.run import run as properties
 
 FOLDER = Path(core.__file__).parents[1] / "configs" / "molecules" / "pretrain"
-READ_HERE = {"graph", "triple"}  # systems of other modalities have a test of their own beside their data
-SYSTEMS = [
-    p.stem
-    for p in sorted(FOLDER.glob("[!_]*.yaml"))
-    if READ_HERE & set(load_system(p).get("data", {}).get("processors", {}))
-]
+READ_HERE = {"graph", "triple"}  # systems of other modalities have run tests of their own beside their data
+SYSTEMS = sorted(p.stem for p in FOLDER.glob("[!_]*.yaml") if READ_HERE & set(load_system(p)["data"]["processors"]))
 BRIEF = [
     "--data.batch_size", "8", "--trainer.max_steps", "2", "--trainer.log_every", "1", "--trainer.threads", "1",
     "--trainer.progress", "false", "--evaluation.bootstrap", "5", "--evaluation.gallery", "1",
