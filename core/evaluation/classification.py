@@ -7,7 +7,7 @@ out of the macro mean and listed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,9 +127,22 @@ def macro(values_LR: Sequence[Floats]) -> Floats:
 
 def macro_auroc(scores_NL: NDArray[np.floating], labels_NL: NDArray[np.floating]) -> float:
     """Mean AUROC over the labels with both classes, without an interval; nan when there is none."""
+    return _macro_of(scores_NL, labels_NL, RankedLabel.auroc)
+
+
+def macro_auprc(scores_NL: NDArray[np.floating], labels_NL: NDArray[np.floating]) -> float:
+    """Mean average precision over the labels with both classes, without an interval; nan when there is none."""
+    return _macro_of(scores_NL, labels_NL, RankedLabel.auprc)
+
+
+def _macro_of(
+    scores_NL: NDArray[np.floating],
+    labels_NL: NDArray[np.floating],
+    figure: Callable[[RankedLabel, Floats], Floats],
+) -> float:
     one_RN = np.ones((1, len(scores_NL)))
     both = [r for r in ranked_labels(scores_NL, labels_NL) if r.positives and r.negatives]
-    return float(macro([r.auroc(one_RN) for r in both])[0]) if both else float("nan")
+    return float(macro([figure(r, one_RN) for r in both])[0]) if both else float("nan")
 
 
 def classification_scores(

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from core.data.tables import hash_share
 from core.errors import DataError
 from domains.molecules.graphs.fragments import scaffold
-from domains.molecules.io.rdkit import chem
+from domains.molecules.tasks.ridge import ridge
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
-ALPHAS = tuple(10.0**k for k in range(-3, 6))
 SHARES = (0.8, 0.9)  # ends of training and validation
 
 
@@ -33,15 +32,6 @@ class Figures:
         """Means and standard deviations over the seeds."""
         shown = (f"{name} {np.mean(v):.3f} +- {np.std(v):.3f}" for name, v in (("RMSE", self.rmse), ("R2", self.r2)))
         return "   ".join(shown)
-
-
-def morgan_counts(mols: Sequence[object], *, radius: int = 2, size: int = 2048) -> Array:
-    """(N, size) counts of circular fragments up to `radius` bonds (Rogers and Hahn 2010), folded, log(1 + n)."""
-    chem()
-    from rdkit.Chem import rdFingerprintGenerator
-
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=size)
-    return np.log1p(np.stack([generator.GetCountFingerprintAsNumPy(mol) for mol in mols]).astype(np.float64))
 
 
 def scaffold_parts(mols: Sequence[object], seed: int) -> tuple[Rows, Rows, Rows]:
@@ -67,16 +57,7 @@ def ridge_figures(x_ND: Array, y_N: Array, parts: Sequence[tuple[Rows, Rows, Row
             raise DataError(
                 f"property probe: a split has {len(train)} / {len(val)} / {len(test)} molecules; 3 are needed"
             )
-        mean_D, spread_D = x_ND[train].mean(axis=0), x_ND[train].std(axis=0)
-        x = np.where(spread_D > 1e-9, (x_ND - mean_D) / np.maximum(spread_D, 1e-9), 0.0)
-        centre = y_N[train].mean()
-        # Dual form: one decomposition of the molecules' products serves every strength
-        value_R, vector_RR = np.linalg.eigh(x[train] @ x[train].T)
-        seen_R = vector_RR.T @ (y_N[train] - centre)
-        weight_AR = [vector_RR @ (seen_R / (value_R.clip(0) + alpha)) for alpha in ALPHAS]
-        product = x[val] @ x[train].T
-        errors = [np.mean((product @ weight_R + centre - y_N[val]) ** 2) for weight_R in weight_AR]
-        guess = x[test] @ (x[train].T @ weight_AR[int(np.argmin(errors))]) + centre
+        guess, _ = ridge(x_ND[train], y_N[train], x_ND[val], y_N[val], x_ND[test])
         error = np.mean((guess - y_N[test]) ** 2)
         rmse.append(float(np.sqrt(error)))
         r2.append(float(1 - error / np.var(y_N[test])))

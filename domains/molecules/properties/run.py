@@ -13,8 +13,9 @@ import torch
 from core.errors import DataError
 from core.hub import ModalityEncoder, SavedModel
 from domains.molecules.data.shipped import property_set
+from domains.molecules.fingerprints import morgan_counts
 from domains.molecules.io.parse import read_many
-from domains.molecules.properties.probe import compare, morgan_counts
+from domains.molecules.properties.probe import compare
 from domains.molecules.standardise import isomeric_key
 
 
