@@ -76,7 +76,11 @@ class RankedLabel:
         return len(self.positive_K) - self.positives
 
     def _runs(self, w_RN: Floats) -> tuple[Floats, Floats]:
-        """Positive and negative weight of every run of equal scores, best first, (R, T) each."""
+        """Positive and negative weight of every run of equal scores, best first, (R, T) each; of a label that no row
+        has, one run without weight."""
+        if not len(self.order_K):
+            empty_R1 = np.zeros((len(w_RN), 1))
+            return empty_R1, empty_R1
         w_RK = w_RN[:, self.order_K]
         positive_RT = np.add.reduceat(w_RK * self.positive_K, self.run_T, axis=1)
         return positive_RT, np.add.reduceat(w_RK, self.run_T, axis=1) - positive_RT

@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--model", type=Path, nargs="+", required=True, metavar="RUN",
-        help="finished runs of finetune on property_values or property_labels; several (seeds): their mean")  # fmt: skip
+        help="runs of finetune on property_values or property_labels; several (seeds): their mean")  # fmt: skip
     add("--data.root", dest="root", type=Path, required=True, metavar="FILE",
         help="table with a column of SMILES (.csv, .tsv), or molecules (.smi, .sdf, .mol, also .gz)")  # fmt: skip
     add("--out", type=Path, required=True, metavar="FILE", help="CSV file to write")

@@ -67,7 +67,7 @@ def predict_file(
     if read:
         low = float(np.nanquantile(found.tanimoto, 0.1))
         median = float(np.nanmedian(found.tanimoto))
-        print(f"nearest training molecule: Tanimoto {median:.2f} (median), {low:.2f} (tenth percentile)", file=sys.stderr)
+        print(f"nearest training molecule: Tanimoto {median:.2f} median, {low:.2f} tenth percentile", file=sys.stderr)
     print(f"table   {out}")
     return found
 

@@ -16,9 +16,22 @@ from core.errors import DataError
 from domains.molecules.graphs.fragments import scaffold
 from domains.molecules.tasks.ridge import ridge
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 Rows = NDArray[np.int64]
 SHARES = (0.8, 0.9)  # ends of training and validation
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """RMSE of one kind of features minus that of another, per seed; below 0: the first is better."""
+
+    values: tuple[float, ...]
+
+    def line(self) -> str:
+        """Mean, standard deviation over the splits, and in how many of them the first is better."""
+        lower = sum(value < 0 for value in self.values)
+        spread = f"{np.mean(self.values):+.3f} +- {np.std(self.values):.3f}"
+        return f"RMSE {spread}, lower in {lower} of {len(self.values)} splits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +40,10 @@ class Figures:
 
     rmse: tuple[float, ...]
     r2: tuple[float, ...]
+
+    def less(self, other: Figures) -> Difference:
+        """On the same splits."""
+        return Difference(tuple(a - b for a, b in zip(self.rmse, other.rmse, strict=True)))
 
     def line(self) -> str:
         """Means and standard deviations over the seeds."""
@@ -46,13 +63,15 @@ def scaffold_parts(mols: Sequence[object], seed: int) -> tuple[Rows, Rows, Rows]
     return rows[parts[0]], rows[parts[1]], rows[parts[2]]
 
 
-def ridge_figures(x_ND: Array, y_N: Array, parts: Sequence[tuple[Rows, Rows, Rows]]) -> Figures:
+def ridge_figures(features: Array | Sequence[Array], y_N: Array, parts: Sequence[tuple[Rows, Rows, Rows]]) -> Figures:
     """Ridge regression on standardised features; strength chosen on validation rows, for each split anew.
 
+    features: (N, D), or one such matrix for each split (encoders of several seeds).
     Raises DataError when a split has too few molecules to fit or to score.
     """
     rmse, r2 = [], []
-    for train, val, test in parts:
+    for i, (train, val, test) in enumerate(parts):
+        x_ND = features if isinstance(features, np.ndarray) else features[i % len(features)]
         if min(len(train), len(val), len(test)) < 3:
             raise DataError(
                 f"property probe: a split has {len(train)} / {len(val)} / {len(test)} molecules; 3 are needed"
@@ -64,7 +83,9 @@ def ridge_figures(x_ND: Array, y_N: Array, parts: Sequence[tuple[Rows, Rows, Row
     return Figures(tuple(rmse), tuple(r2))
 
 
-def compare(features: Mapping[str, Array], y_N: Array, mols: Sequence[object], *, seeds: int) -> dict[str, Figures]:
+def compare(
+    features: Mapping[str, Array | Sequence[Array]], y_N: Array, mols: Sequence[object], *, seeds: int
+) -> dict[str, Figures]:
     """Figures of every kind of features on the same `seeds` scaffold splits."""
     parts = [scaffold_parts(mols, seed) for seed in range(seeds)]
-    return {name: ridge_figures(x_ND, y_N, parts) for name, x_ND in features.items()}
+    return {name: ridge_figures(found, y_N, parts) for name, found in features.items()}

@@ -44,5 +44,7 @@ class KnownMolecules:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
             raise CheckpointError(f"{path}: cannot be read ({err}); copy the run again") from err
         if bits.dtype != np.uint8 or bits.ndim != 2 or bits.shape[1] * 8 != SIZE or len(ids) != len(bits):
-            raise CheckpointError(f"{path}: holds ids {ids.shape} and bits {bits.shape}; expected (M,), (M, {SIZE // 8})")
+            raise CheckpointError(
+                f"{path}: holds ids {ids.shape} and bits {bits.shape}; expected (M,), (M, {SIZE // 8})"
+            )
         return cls(ids, bits)

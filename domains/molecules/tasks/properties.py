@@ -1,4 +1,4 @@
-"""Properties of molecules: a task of the core, beside fingerprints on the same split and with a domain it applies to."""
+"""Properties of molecules: a task of the core, beside fingerprints on the same split, and what it was trained on."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from core.data.dataset import named
 from core.data.datamodule import DataModule
+from core.data.dataset import named
 from core.encoders.base import Encoder
 from core.errors import ConfigError
 from core.objectives.base import Term
