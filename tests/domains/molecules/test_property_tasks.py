@@ -61,7 +61,8 @@ def test_a_run_on_values_stands_beside_fingerprints_and_keeps_what_it_saw(runs):
     own, morgan = summary["test/chembl_series/RMSE"], summary["test/morgan/chembl_series/RMSE"]
     assert 0.1 < morgan < 3
     assert 0.1 < own < 3
-    assert summary["test/chembl_series/deviation"] == summary["test/morgan/chembl_series/deviation"]
+    same = summary["test/morgan/chembl_series/deviation"]
+    assert summary["test/chembl_series/deviation"] == pytest.approx(same, rel=1e-5)  # labels of batches are float32
     assert summary["best_step"] in (2, 4)
     assert len(summary["split"]) == 16
     known = KnownMolecules.load(runs[0])
@@ -191,14 +192,15 @@ def test_several_values_with_unknown_ones_are_learned_from_ones_own_table(tmp_pa
 
 
 def test_splits_come_from_a_file_or_a_seed(tmp_path):
-    first, again, other = ([r.id for r in MeasuredMolecules(split="train", most=200, split_seed=s)] for s in (0, 0, 1))
+    first, again, other = ([r.id for r in MeasuredMolecules(split="train", most=80, split_seed=s)] for s in (0, 0, 1))
     assert first == again != other
-    parts = {s: list(MeasuredMolecules(split=s, most=200, split_seed=1)) for s in SPLITS}
-    assert sum(map(len, parts.values())) == 200 - MeasuredMolecules(split="val", most=200).absent
+    parts = {s: list(MeasuredMolecules(split=s, most=80, split_seed=1)) for s in SPLITS}
+    assert sum(map(len, parts.values())) == 80 - MeasuredMolecules(split="val", most=80).absent
     scaffolds = {s: {scaffold(m) for m in read_many([r.sources["graph"] for r in part])} for s, part in parts.items()}
     assert not (scaffolds["train"] & scaffolds["test"] - {""} or scaffolds["train"] & scaffolds["val"] - {""})
     (tmp_path / "s.csv").write_text("id,split\nchembl_series-3,test\nchembl_series-1,training\nchembl_series-2,dev\n")
-    layouts = {s: MeasuredMolecules(split=s, split_file=tmp_path / "s.csv", at_least=[7.5]) for s in SPLITS}
+    own = {"split_file": tmp_path / "s.csv", "most": 20}
+    layouts = {s: MeasuredMolecules(split=s, at_least=[7.5], **own) for s in SPLITS}
     assert {s: [r.id for r in part] for s, part in layouts.items()} == {
         "train": ["chembl_series-1"], "val": ["chembl_series-2"], "test": ["chembl_series-3"],
     }  # fmt: skip
@@ -207,10 +209,10 @@ def test_splits_come_from_a_file_or_a_seed(tmp_path):
     for line, fault in (("chembl_series-x,test", "the data has no molecule"), ("chembl_series-1,middle", "split 'mid")):
         (tmp_path / "s.csv").write_text(f"id,split\n{line}\n")
         with pytest.raises(DataError, match=fault):
-            MeasuredMolecules(split="train", split_file=tmp_path / "s.csv")
+            MeasuredMolecules(split="train", **own)
     (tmp_path / "s.csv").write_text("id,split\nchembl_series-1,test\nchembl_series-1,test\n")
     with pytest.raises(DataError, match="'chembl_series-1' is named twice"):
-        MeasuredMolecules(split="test", split_file=tmp_path / "s.csv")
+        MeasuredMolecules(split="test", **own)
 
 
 def test_moleculenet_gives_values_as_quantities_and_takes_other_splits(tmp_path):
