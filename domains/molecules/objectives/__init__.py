@@ -9,3 +9,4 @@ from domains.molecules.objectives.hidden_atoms import AtomCrossEntropy as AtomCr
 from domains.molecules.objectives.hidden_atoms import AtomScaledCosine as AtomScaledCosine
 from domains.molecules.objectives.hidden_atoms import HiddenAtoms as HiddenAtoms
 from domains.molecules.objectives.masking import AtomMasking as AtomMasking
+from domains.molecules.objectives.new_encoder import NewEncoder as NewEncoder
