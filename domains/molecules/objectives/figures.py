@@ -83,7 +83,7 @@ class MeasuredProperties(Figure):
         *,
         modality: str = "graph",
         sets: Sequence[str] | None = None,
-        seeds: int = 5,
+        seeds: int = 3,
         most: int | None = None,
     ) -> None:
         for name in sets or ():
@@ -108,7 +108,7 @@ class MeasuredProperties(Figure):
         out: dict[str, float] = {}
         for name in installed_sets() if self.sets is None else self.sets:
             found = measured(name, self.most)
-            kinds = probed(encoder, fresh, data.processors[self.modality], found, seeds=self.seeds)
+            kinds = probed(encoder, fresh, data.processors[self.modality], found, seeds=self.seeds, brief=True)
             for kind, figures in kinds.items():
                 out[f"properties/{name}/{kind}/RMSE"] = float(np.mean(figures.rmse))
                 out[f"properties/{name}/{kind}/RMSE_sd"] = float(np.std(figures.rmse))

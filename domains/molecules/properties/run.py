@@ -82,17 +82,25 @@ def measured(name: str, most: int | None = None) -> Measured:
 
 
 def probed(
-    trained: Encoder, fresh: Sequence[Encoder], processor: Processor, found: Measured, *, seeds: int
+    trained: Encoder,
+    fresh: Sequence[Encoder],
+    processor: Processor,
+    found: Measured,
+    *,
+    seeds: int,
+    brief: bool = False,
 ) -> dict[str, Figures]:
-    """Figures of the encoder, of untrained ones and of fingerprints, on the same scaffold splits."""
+    """Figures of the encoder, of untrained ones and of fingerprints, on the same scaffold splits. brief: of pooled
+    states alone, and without what joins two kinds."""
     samples = [processor.load(text) for text in found.smiles]
     features: dict[str, Any] = {"pretrained": states(trained, processor, samples)}
     features["untrained"] = [states(encoder, processor, samples) for encoder in fresh]
-    if getattr(trained, "depth", 0):
+    if getattr(trained, "depth", 0) and not brief:
         features[f"pretrained{ALL}"] = states(trained, processor, samples, layers=True)
         features[f"untrained{ALL}"] = [states(encoder, processor, samples, layers=True) for encoder in fresh]
     features["morgan"] = morgan_counts(found.mols)
-    features["pretrained + morgan"] = np.concatenate([features["pretrained"], features["morgan"]], axis=1)
+    if not brief:
+        features["pretrained + morgan"] = np.concatenate([features["pretrained"], features["morgan"]], axis=1)
     return compare(features, found.values, found.mols, seeds=seeds)
 
 
