@@ -66,7 +66,8 @@ class HiddenAtomAccuracy(Figure):
 
 class MeasuredProperties(Figure):
     """Ridge probes of the frozen encoder on measured sets that ship with packages: RMSE, mean over scaffold splits,
-    beside the same encoder untrained and beside Morgan counts. At the end of a run only.
+    beside the same encoder untrained (a `GIN`; others are not drawn anew) and beside Morgan counts. At the end of a run
+    only.
 
     sets: among solubility, freesolv (extra `molecule-sets`) and chembl_series; those that are installed when None.
     seeds: scaffold splits. most: molecules of a set, the first ones; all when None.
@@ -92,8 +93,10 @@ class MeasuredProperties(Figure):
         self.modality, self.sets, self.seeds, self.most = modality, sets, seeds, most
 
     def check(self, model: DualEncoder) -> None:
-        if not isinstance(model.encoder_of(self.modality), GIN):
-            raise ConfigError(f"MeasuredProperties: '{self.modality}' is not read by a GIN")
+        if self.modality not in model.reads:
+            raise ConfigError(
+                f"MeasuredProperties: the model reads no '{self.modality}'{nearest(self.modality, model.reads)}"
+            )
 
     def measure(
         self, model: DualEncoder, data: DataModule, *, split: str, compute: Compute, seed: int, n_bootstrap: int
@@ -103,8 +106,7 @@ class MeasuredProperties(Figure):
         from domains.molecules.properties.run import measured, probed
 
         encoder = model.encoder_of(self.modality)
-        assert isinstance(encoder, GIN)
-        fresh = [encoder.fresh(i).to(compute.device) for i in range(self.seeds)]
+        fresh = [encoder.fresh(i).to(compute.device) for i in range(self.seeds)] if isinstance(encoder, GIN) else []
         out: dict[str, float] = {}
         for name in installed_sets() if self.sets is None else self.sets:
             found = measured(name, self.most)

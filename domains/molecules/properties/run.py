@@ -94,7 +94,8 @@ def probed(
     states alone, and without what joins two kinds."""
     samples = [processor.load(text) for text in found.smiles]
     features: dict[str, Any] = {"pretrained": states(trained, processor, samples)}
-    features["untrained"] = [states(encoder, processor, samples) for encoder in fresh]
+    if fresh:
+        features["untrained"] = [states(encoder, processor, samples) for encoder in fresh]
     if getattr(trained, "depth", 0) and not brief:
         features[f"pretrained{ALL}"] = states(trained, processor, samples, layers=True)
         features[f"untrained{ALL}"] = [states(encoder, processor, samples, layers=True) for encoder in fresh]

@@ -45,7 +45,7 @@ def pretrain(folder: Path, *argv: str) -> int:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "default"
-    assert pretrain(folder) == 0
+    assert pretrain(folder, *MOLECULES, *few_measured("graph_text")) == 0
     return folder
 
 
@@ -55,7 +55,11 @@ def test_pretraining_without_a_system_is_the_default_one(run):
     assert summary["data_simulated"] == 0
     assert "made by rule" in summary["data"]
     assert np.isfinite(summary["test/retrieval/graph_to_text/R@10"])
+    found = [f"test/properties/chembl_series/{kind}/RMSE" for kind in ("pretrained", "untrained", "morgan")]
+    assert all(0 < summary[name] < 3 for name in found)
+    assert summary["modality/image"] == "graph"
     report = (run / "report.html").read_text()
+    assert "graph → text R@5" in report
     assert "data:image/png" in report  # drawn molecules
     assert "A molecule of" in report  # and their descriptions
 
