@@ -17,6 +17,7 @@ from domains.molecules.graphs.fragments import scaffold
 from domains.molecules.tasks.ridge import ridge
 
 Array = NDArray[np.floating]
+Values = NDArray[np.float64]
 Rows = NDArray[np.int64]
 SHARES = (0.8, 0.9)  # ends of training and validation
 
@@ -63,7 +64,7 @@ def scaffold_parts(mols: Sequence[object], seed: int) -> tuple[Rows, Rows, Rows]
     return rows[parts[0]], rows[parts[1]], rows[parts[2]]
 
 
-def ridge_figures(features: Array | Sequence[Array], y_N: Array, parts: Sequence[tuple[Rows, Rows, Rows]]) -> Figures:
+def ridge_figures(features: Array | Sequence[Array], y_N: Values, parts: Sequence[tuple[Rows, Rows, Rows]]) -> Figures:
     """Ridge regression on standardised features; strength chosen on validation rows, for each split anew.
 
     features: (N, D), or one such matrix for each split (encoders of several seeds).
@@ -84,7 +85,7 @@ def ridge_figures(features: Array | Sequence[Array], y_N: Array, parts: Sequence
 
 
 def compare(
-    features: Mapping[str, Array | Sequence[Array]], y_N: Array, mols: Sequence[object], *, seeds: int
+    features: Mapping[str, Array | Sequence[Array]], y_N: Values, mols: Sequence[object], *, seeds: int
 ) -> dict[str, Figures]:
     """Figures of every kind of features on the same `seeds` scaffold splits."""
     parts = [scaffold_parts(mols, seed) for seed in range(seeds)]
