@@ -159,6 +159,9 @@ class FinetuneConfig(RunSettings):
     pretrain_system: str = Field("", description="system whose encoder to use from scratch when there is no run")
     label_fraction: SomeShare = Field(1.0, description="share of the labelled groups used")
     freeze: bool = Field(False, description="keep the encoder fixed and train the head alone")
+    choose: Literal["last", "best"] = Field(
+        "last", description="weights that are scored and saved: of the last step, or of the best validation"
+    )
     data: DataSettings = DataSettings()
     trainer: TrainerSettings = TrainerSettings()
     optim: OptimSettings = OptimSettings()

@@ -144,6 +144,11 @@ class DataModule:
             digest.update(f"{modality}\0{processor.fingerprint()}\n".encode())
         return digest.hexdigest()[:16]
 
+    def split_hash(self) -> str:
+        """Changes when a record comes, goes or moves to another split; 16 hex digits."""
+        lines = sorted(f"{split}\0{self.layouts[split].record(i).id}" for split in SPLITS for i in self.indices[split])
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
     def train_loader(self, *, total: int, start: int = 0, rank: int = 0, world: int = 1) -> DataLoader[Batch]:
         """Batches of steps `start` to `total`, augmented if the settings say so."""
         plan = TrainingPlan(

@@ -7,7 +7,7 @@ out of the macro mean and listed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +76,11 @@ class RankedLabel:
         return len(self.positive_K) - self.positives
 
     def _runs(self, w_RN: Floats) -> tuple[Floats, Floats]:
-        """Positive and negative weight of every run of equal scores, best first, (R, T) each."""
+        """Positive and negative weight of every run of equal scores, best first, (R, T) each; of a label that no row
+        has, one run without weight."""
+        if not len(self.order_K):
+            empty_R1 = np.zeros((len(w_RN), 1))
+            return empty_R1, empty_R1
         w_RK = w_RN[:, self.order_K]
         positive_RT = np.add.reduceat(w_RK * self.positive_K, self.run_T, axis=1)
         return positive_RT, np.add.reduceat(w_RK, self.run_T, axis=1) - positive_RT
@@ -127,9 +131,22 @@ def macro(values_LR: Sequence[Floats]) -> Floats:
 
 def macro_auroc(scores_NL: NDArray[np.floating], labels_NL: NDArray[np.floating]) -> float:
     """Mean AUROC over the labels with both classes, without an interval; nan when there is none."""
+    return _macro_of(scores_NL, labels_NL, RankedLabel.auroc)
+
+
+def macro_auprc(scores_NL: NDArray[np.floating], labels_NL: NDArray[np.floating]) -> float:
+    """Mean average precision over the labels with both classes, without an interval; nan when there is none."""
+    return _macro_of(scores_NL, labels_NL, RankedLabel.auprc)
+
+
+def _macro_of(
+    scores_NL: NDArray[np.floating],
+    labels_NL: NDArray[np.floating],
+    figure: Callable[[RankedLabel, Floats], Floats],
+) -> float:
     one_RN = np.ones((1, len(scores_NL)))
     both = [r for r in ranked_labels(scores_NL, labels_NL) if r.positives and r.negatives]
-    return float(macro([r.auroc(one_RN) for r in both])[0]) if both else float("nan")
+    return float(macro([figure(r, one_RN) for r in both])[0]) if both else float("nan")
 
 
 def classification_scores(

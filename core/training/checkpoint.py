@@ -90,6 +90,27 @@ def load_latest(folder: Path) -> Checkpoint | None:
     return None
 
 
+def load_step(folder: Path, step: int) -> Checkpoint:
+    """The checkpoint of one step. Raises CheckpointError when it is not there or damaged."""
+    path = folder / f"step-{step:08d}"
+    if not path.is_dir():
+        raise CheckpointError(f"{path}: no checkpoint of step {step}; start the run anew")
+    faults = verify_manifest(path, full=True, error=CheckpointError)
+    if faults:
+        raise CheckpointError(f"{path}: is damaged ({faults[0]}); start the run anew")
+    return _read(path)
+
+
+def take_best(folder: Path, module: nn.Module) -> int | None:
+    """Load the weights of the step with the best validation into `module`; that step. None, and the weights as they
+    are, where nothing was validated."""
+    latest = load_latest(folder)
+    best = None if latest is None else latest.progress["best"]["step"]
+    if best is not None:
+        module.load_state_dict(load_step(folder, best).weights)
+    return best
+
+
 def refuse_change(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> None:
     """Raises CheckpointError naming each fact that differs from when the checkpoint was written, with both values."""
     lines = [f"  - {name}: was {then}, is {now}" for name, then, now in _changes(checkpoint.facts, facts)]

@@ -15,7 +15,7 @@ from core.training.figures import build_figures
 from core.training.measure import measure
 from core.training.precision import resolve
 from core.training.pretrain import reading_progress, say
-from core.training.reporting import headline, pretrain_report
+from core.training.reporting import headline, modality_names, pretrain_report
 from core.training.run_folder import RunFolder, environment, newest_run, peak_rss_mb
 
 
@@ -49,6 +49,7 @@ def run(request: Request) -> None:
     layout = data.layouts[config.split]
     summary: dict[str, Any] = {
         **measured.numbers,
+        **modality_names(measured),
         "data": layout.name,
         "data_simulated": int(layout.simulated),
         "data_fingerprint": data.fingerprint(),

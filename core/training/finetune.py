@@ -16,7 +16,7 @@ from core.errors import ConfigError, nearest
 from core.evaluation.label_efficiency import subset
 from core.hub import SavedModel
 from core.objectives.base import Objective
-from core.training import setup
+from core.training import checkpoint, setup
 from core.training.cli import CONFIGS, Request, domain_info
 from core.training.finetuned import save_finetuned
 from core.training.module import TrainingModule
@@ -79,12 +79,16 @@ def run(request: Request) -> None:
     if is_follower():
         return
 
+    best = checkpoint.take_best(folder.checkpoints, module) if config.choose == "best" else None
+    if best is not None:
+        say(f"weights of step {best}, the best on validation")
     say("scoring the test split")
     model.to(compute.device).eval()
     outcome = task.evaluate(model, data, compute, folder=folder.path, n_bootstrap=config.bootstrap, seed=config.seed)
     summary: dict[str, Any] = {
         **outcome.numbers,
         "steps": config.trainer.max_steps,
+        **({} if best is None else {"best_step": best}),
         "parameters": sum(p.numel() for p in model.parameters()),
         "samples_per_s": throughput.overall,
         "train_wall_s": throughput.seconds,
@@ -95,6 +99,7 @@ def run(request: Request) -> None:
         "label_fraction": config.label_fraction,
         "data": layouts["test"].name,
         "data_simulated": int(layouts["test"].simulated),
+        "split": data.split_hash(),
         **{f"records/{split}": len(data.indices[split]) for split in SPLITS},
     }
     save_finetuned(

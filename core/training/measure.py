@@ -173,7 +173,7 @@ def _retrieval(result: Measured, kinds: Mapping[str, str], split: str, common: d
     found, text = result.features, result.text
     others = [m for m in found.rows if kinds[m] != "text"]
     if text not in found.rows or not others:
-        result.notes.append("retrieval: the split holds no image-text pairs")
+        result.notes.append(f"retrieval: the split holds no pairs of {text or 'a text'} and another modality")
         return
     for modality in others:
         of_a, of_b, rows = found.paired(modality, text)

@@ -30,7 +30,7 @@ from core.training.figures import build_figures, measured_figures
 from core.training.measure import check_headline, measure, validation
 from core.training.module import TrainingModule
 from core.training.precision import Compute, resolve
-from core.training.reporting import model_card, pretrain_report
+from core.training.reporting import modality_names, model_card, pretrain_report
 from core.training.run_folder import RUN_DIR, RunFolder, environment, is_follower, peak_rss_mb
 
 SPLITS = ("train", "val", "test")
@@ -95,6 +95,7 @@ def run(request: Request) -> None:
     layout = data.layouts["test"]
     summary: dict[str, Any] = {
         **measured.numbers,
+        **modality_names(measured),
         "steps": config.trainer.max_steps,
         "parameters": sum(p.numel() for p in model.parameters()),
         "parameters_trained": sum(p.numel() for p in model.parameters() if p.requires_grad),

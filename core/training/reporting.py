@@ -26,6 +26,21 @@ KEY_FIGURES = (
 )  # fmt: skip
 
 
+def modality_names(measured: Measured) -> dict[str, str]:
+    """What a summary says of the two modalities that its headline figures are about; their keys keep the words `image`
+    and `text`, whatever the modalities are called."""
+    return {"modality/image": measured.image, "modality/text": measured.text}
+
+
+def directions(summary: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Direction of the headline's retrieval, as its figures are called -> (modality that asks, that answers).
+
+    Summaries of older runs do not name them.
+    """
+    image, text = (summary.get(f"modality/{kind}") or kind for kind in ("image", "text"))
+    return {"image_to_text": (image, text), "text_to_image": (text, image)}
+
+
 def headline(summary: Mapping[str, Any], split: str = "test", further: Mapping[str, str] | None = None) -> list[str]:
     """The figures that say whether a run went well, one line each, beside what chance or a baseline gives."""
     lines = []
@@ -38,11 +53,11 @@ def headline(summary: Mapping[str, Any], split: str = "test", further: Mapping[s
         interval = f"  [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""
         lines.append(f"{label:<34} {value:.3f}{interval}{beside}")
 
-    for name, label in (("image_to_text", "image -> text R@5"), ("text_to_image", "text -> image R@5")):
+    for name, (ask, answer) in directions(summary).items():
         chance = summary.get(f"{split}/retrieval/{name}/R@5_chance")
         pool = summary.get(f"{split}/retrieval/{name}/pool_size")
         beside = f"  chance {chance:.3f}, pool {pool:.0f}" if chance is not None and pool is not None else ""
-        add(label, f"retrieval/{name}/R@5", beside)
+        add(f"{ask} -> {answer} R@5", f"retrieval/{name}/R@5", beside)
     add("zero-shot macro AUROC", "zero_shot/macro_auroc")
     for share in ("1pct", "10pct", "100pct"):
         add(f"linear probe, {share[:-3]}% labels, AUROC", f"probe_{share}/macro_auroc")
@@ -197,10 +212,10 @@ def _tiles(report: Report, summary: Mapping[str, Any], split: str, further: Mapp
             interval = (low, high) if low is not None and high is not None else None
             report.add_key_figure(label, value, interval=interval, chance=chance, note=note)
 
-    for name, label in (("image_to_text", "image → text R@5"), ("text_to_image", "text → image R@5")):
+    for name, (ask, answer) in directions(summary).items():
         pool = summary.get(f"{split}/retrieval/{name}/pool_size")
         tile(
-            label, f"retrieval/{name}/R@5", summary.get(f"{split}/retrieval/{name}/R@5_chance"),
+            f"{ask} → {answer} R@5", f"retrieval/{name}/R@5", summary.get(f"{split}/retrieval/{name}/R@5_chance"),
             "" if pool is None else f"pool of {pool:.0f}",
         )  # fmt: skip
     tile("zero-shot macro AUROC", "zero_shot/macro_auroc", 0.5)
@@ -250,9 +265,8 @@ def _retrieval(report: Report, data: DataModule, measured: Measured, count: int,
         return Item(pictures=pictures_of(data.processors[image], sample))
 
     chosen = np.linspace(0, len(both) - 1, min(count, len(both))).astype(int)
-    for name, matrix, ask, answer in (
-        ("image_to_text", similarity, "image", "text"),
-        ("text_to_image", similarity.T, "text", "image"),
+    for (name, (asks, answers_as)), matrix, ask, answer in zip(
+        directions(modality_names(measured)).items(), (similarity, similarity.T), ("image", "text"), ("text", "image")
     ):
         examples = []
         for q in chosen:
@@ -260,17 +274,19 @@ def _retrieval(report: Report, data: DataModule, measured: Measured, count: int,
             answers = [Answer(item(int(b), answer), float(matrix[q, b]), bool(keys[b] == keys[q])) for b in best]
             rank = float(measured.retrieval[name].rank[q])
             examples.append(RetrievalExample(item(int(q), ask), answers, rank=rank, pool=len(both)))
-        report.add_retrieval(f"{ask} → {answer}: held-out examples, evenly chosen", examples)
+        report.add_retrieval(f"{asks} → {answers_as}: held-out examples, evenly chosen", examples)
 
 
 def _alignment(report: Report, measured: Measured) -> None:
-    """How the modalities lie to each other; one column per image modality."""
+    """How the modalities lie to each other; one column per modality that is no text."""
     if not measured.alignment:
         return
+    one, text = next(iter(measured.alignment)) if len(measured.alignment) == 1 else "the other", measured.text
     ideal = {
         "modality gap": "0", "relative modality gap": "0", "linear separability": "0.5", "alignment": "0",
-        "uniformity, image": "low", "uniformity, text": "low", "self cosine, image": "0", "self cosine, text": "0",
-        "linear CKA, debiased": "1", "hubness skew, text → image": "0", "hubness skew, image → text": "0",
+        f"uniformity, {one}": "low", f"uniformity, {text}": "low", f"self cosine, {one}": "0",
+        f"self cosine, {text}": "0", "linear CKA, debiased": "1", f"hubness skew, {text} → {one}": "0",
+        f"hubness skew, {one} → {text}": "0",
     }  # fmt: skip
     columns = []
     for found in measured.alignment.values():

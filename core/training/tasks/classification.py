@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from core.data.datamodule import DataModule
 from core.encoders.base import Encoder
 from core.errors import ConfigError, DataError, nearest
 from core.evaluation import classification_scores, macro_auroc
+from core.evaluation.classification import macro_auprc
 from core.evaluation.multilabel import multilabel_scores
 from core.objectives.base import Step, Term
 from core.training.precision import Compute
@@ -63,14 +64,19 @@ class LabelLoss(Term):
 class Classification(Task):
     """Findings, tags, attributes: any labels of the dataset that are 0, 1 or unknown.
 
-    labels: which ones; all labels of the dataset when empty. dropout: before the linear layer.
+    labels: which ones; all labels of the dataset when empty. dropout: before the linear layer. watch: the validation
+    figure that says which step was best; "macro_auprc" where few are positive.
     """
 
-    watch = "macro_auroc"
-
-    def __init__(self, *, labels: list[str] | None = None, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        *,
+        labels: list[str] | None = None,
+        dropout: float = 0.1,
+        watch: Literal["macro_auroc", "macro_auprc"] = "macro_auroc",
+    ) -> None:
         self.labels = list(labels or [])
-        self.dropout = dropout
+        self.dropout, self.watch = dropout, watch
 
     def head(self, encoder: Encoder, modality: str | Sequence[str], data: DataModule) -> nn.Module:
         names = data.label_names
@@ -89,13 +95,22 @@ class Classification(Task):
         self.labels = list(facts["labels"])
         return LabelHead(encoder, len(self.labels), self.dropout)
 
+    @property
+    def names(self) -> list[str]:
+        """What the columns of the head stand for."""
+        return self.labels
+
+    def predicted(self, logits_VL: Tensor) -> Tensor:
+        """What the head gives as (V, L) float64 probabilities, on the CPU."""
+        return logits_VL.float().sigmoid().cpu().double()
+
     def terms(self) -> list[Term]:
         return [LabelLoss(self.labels)]
 
     def validate(self, model: Downstream, data: DataModule, compute: Compute) -> dict[str, float]:
         score_NL, label_NL, _ = self._predict(model, data, compute, "val")
-        value = macro_auroc(score_NL, label_NL)
-        return {} if math.isnan(value) else {"macro_auroc": value}
+        found = {"macro_auroc": macro_auroc(score_NL, label_NL), "macro_auprc": macro_auprc(score_NL, label_NL)}
+        return {name: value for name, value in found.items() if not math.isnan(value)}
 
     def evaluate(
         self, model: Downstream, data: DataModule, compute: Compute, *, folder: Path, n_bootstrap: int, seed: int
@@ -126,7 +141,7 @@ class Classification(Task):
                 continue
             with compute.autocast():
                 logits_VL = model(batch.inputs[model.modality].to(compute.device))
-            scores.append(logits_VL.float().sigmoid().cpu().double().numpy())
+            scores.append(self.predicted(logits_VL).numpy())
             labels.append(targets(batch, self.labels, model.modality).double().numpy())
             groups.append(batch.keys["group"][batch.present[model.modality]].numpy())
         if not scores:

@@ -111,6 +111,15 @@ class Regression(Task):
         self.scale = ValueScale(mean=facts["mean"], deviation=facts["deviation"], log=facts["log"])
         return ValueHead(encoder, len(self.quantities), hidden=self.hidden, dropout=self.dropout)
 
+    @property
+    def names(self) -> list[str]:
+        """What the columns of the head stand for."""
+        return self.quantities
+
+    def predicted(self, scaled_VQ: Tensor) -> Tensor:
+        """What the head gives as (V, Q) float64 values in the units of the data, on the CPU."""
+        return self._learned().undo(scaled_VQ.double().cpu())
+
     def terms(self) -> list[Term]:
         return [ValueLoss(self.quantities, self._learned())]
 
@@ -177,7 +186,7 @@ class Regression(Task):
                 continue
             with compute.autocast():
                 scaled_VQ = model(batch.inputs[model.modality].to(compute.device))
-            predicted.append(self._learned().undo(scaled_VQ.double().cpu()).numpy())
+            predicted.append(self.predicted(scaled_VQ).numpy())
             true.append(quantities(batch, self.quantities, model.modality).numpy())
             groups.append(batch.keys["group"][batch.present[model.modality]].numpy())
         if not predicted:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 LAYOUTS = {
     "shipped": "domains.molecules.data.samples:ShippedMolecules",
+    "measured": "domains.molecules.data.measured:MeasuredMolecules",
+    "embedded_molecules": "domains.molecules.data.embedded:EmbeddedMolecules",
     "smiles_csv": "domains.molecules.data.smiles_csv:SmilesCSV",
     "sdf_folder": "domains.molecules.data.sdf_folder:SDFFolder",
     "moleculenet": "domains.molecules.data.moleculenet:MoleculeNet",

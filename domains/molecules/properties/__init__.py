@@ -2,5 +2,4 @@
 
 from domains.molecules.properties.probe import Figures as Figures
 from domains.molecules.properties.probe import compare as compare
-from domains.molecules.properties.probe import morgan_counts as morgan_counts
 from domains.molecules.properties.probe import ridge_figures as ridge_figures

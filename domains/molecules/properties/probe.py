@@ -14,12 +14,25 @@ from numpy.typing import NDArray
 from core.data.tables import hash_share
 from core.errors import DataError
 from domains.molecules.graphs.fragments import scaffold
-from domains.molecules.io.rdkit import chem
+from domains.molecules.tasks.ridge import ridge
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
+Values = NDArray[np.float64]
 Rows = NDArray[np.int64]
-ALPHAS = tuple(10.0**k for k in range(-3, 6))
 SHARES = (0.8, 0.9)  # ends of training and validation
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """RMSE of one kind of features minus that of another, per seed; below 0: the first is better."""
+
+    values: tuple[float, ...]
+
+    def line(self) -> str:
+        """Mean, standard deviation over the splits, and in how many of them the first is better."""
+        lower = sum(value < 0 for value in self.values)
+        spread = f"{np.mean(self.values):+.3f} +- {np.std(self.values):.3f}"
+        return f"RMSE {spread}, lower in {lower} of {len(self.values)} splits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +42,14 @@ class Figures:
     rmse: tuple[float, ...]
     r2: tuple[float, ...]
 
+    def less(self, other: Figures) -> Difference:
+        """On the same splits."""
+        return Difference(tuple(a - b for a, b in zip(self.rmse, other.rmse, strict=True)))
+
     def line(self) -> str:
         """Means and standard deviations over the seeds."""
         shown = (f"{name} {np.mean(v):.3f} +- {np.std(v):.3f}" for name, v in (("RMSE", self.rmse), ("R2", self.r2)))
         return "   ".join(shown)
-
-
-def morgan_counts(mols: Sequence[object], *, radius: int = 2, size: int = 2048) -> Array:
-    """(N, size) counts of circular fragments up to `radius` bonds (Rogers and Hahn 2010), folded, log(1 + n)."""
-    chem()
-    from rdkit.Chem import rdFingerprintGenerator
-
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=size)
-    return np.log1p(np.stack([generator.GetCountFingerprintAsNumPy(mol) for mol in mols]).astype(np.float64))
 
 
 def scaffold_parts(mols: Sequence[object], seed: int) -> tuple[Rows, Rows, Rows]:
@@ -56,34 +64,29 @@ def scaffold_parts(mols: Sequence[object], seed: int) -> tuple[Rows, Rows, Rows]
     return rows[parts[0]], rows[parts[1]], rows[parts[2]]
 
 
-def ridge_figures(x_ND: Array, y_N: Array, parts: Sequence[tuple[Rows, Rows, Rows]]) -> Figures:
+def ridge_figures(features: Array | Sequence[Array], y_N: Values, parts: Sequence[tuple[Rows, Rows, Rows]]) -> Figures:
     """Ridge regression on standardised features; strength chosen on validation rows, for each split anew.
 
+    features: (N, D), or one such matrix for each split (encoders of several seeds).
     Raises DataError when a split has too few molecules to fit or to score.
     """
     rmse, r2 = [], []
-    for train, val, test in parts:
+    for i, (train, val, test) in enumerate(parts):
+        x_ND = features if isinstance(features, np.ndarray) else features[i % len(features)]
         if min(len(train), len(val), len(test)) < 3:
             raise DataError(
                 f"property probe: a split has {len(train)} / {len(val)} / {len(test)} molecules; 3 are needed"
             )
-        mean_D, spread_D = x_ND[train].mean(axis=0), x_ND[train].std(axis=0)
-        x = np.where(spread_D > 1e-9, (x_ND - mean_D) / np.maximum(spread_D, 1e-9), 0.0)
-        centre = y_N[train].mean()
-        # Dual form: one decomposition of the molecules' products serves every strength
-        value_R, vector_RR = np.linalg.eigh(x[train] @ x[train].T)
-        seen_R = vector_RR.T @ (y_N[train] - centre)
-        weight_AR = [vector_RR @ (seen_R / (value_R.clip(0) + alpha)) for alpha in ALPHAS]
-        product = x[val] @ x[train].T
-        errors = [np.mean((product @ weight_R + centre - y_N[val]) ** 2) for weight_R in weight_AR]
-        guess = x[test] @ (x[train].T @ weight_AR[int(np.argmin(errors))]) + centre
+        guess, _ = ridge(x_ND[train], y_N[train], x_ND[val], y_N[val], x_ND[test])
         error = np.mean((guess - y_N[test]) ** 2)
         rmse.append(float(np.sqrt(error)))
         r2.append(float(1 - error / np.var(y_N[test])))
     return Figures(tuple(rmse), tuple(r2))
 
 
-def compare(features: Mapping[str, Array], y_N: Array, mols: Sequence[object], *, seeds: int) -> dict[str, Figures]:
+def compare(
+    features: Mapping[str, Array | Sequence[Array]], y_N: Values, mols: Sequence[object], *, seeds: int
+) -> dict[str, Figures]:
     """Figures of every kind of features on the same `seeds` scaffold splits."""
     parts = [scaffold_parts(mols, seed) for seed in range(seeds)]
-    return {name: ridge_figures(x_ND, y_N, parts) for name, x_ND in features.items()}
+    return {name: ridge_figures(found, y_N, parts) for name, found in features.items()}

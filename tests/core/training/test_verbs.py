@@ -107,7 +107,7 @@ def test_evaluate_finds_the_figures_of_the_run_again(pretrained, toy_root, tmp_p
             assert again[name] == pytest.approx(first[name], abs=1e-6), name
     assert again["test/retrieval/image_to_text/R@5"] == first["test/retrieval/image_to_text/R@5"]
     shown = capsys.readouterr().out
-    assert "image -> text R@5" in shown
+    assert f"{first['modality/image']} -> {first['modality/text']} R@5" in shown
     assert str(tmp_path / "again" / "summary.json") in shown
 
 

@@ -32,6 +32,13 @@ TRIPLES = {
 MOLECULES = ["--data.layout_args", json.dumps({"most": 100})]
 
 
+def few_measured(system: str) -> list[str]:
+    """Options that let the probes of a system read few molecules."""
+    figures = load_system(FOLDER / f"{system}.yaml").get("evaluation", {}).get("figures", [])
+    places = [i for i, node in enumerate(figures) if node["class_path"].endswith("MeasuredProperties")]
+    return [word for i in places for word in (f"--evaluation.figures.{i}.init_args.most", "60")]
+
+
 def pretrain(folder: Path, *argv: str) -> int:
     return cli.main("molecules", "pretrain", ["--run_dir", str(folder), *BRIEF, *(argv or MOLECULES)])
 
@@ -39,7 +46,7 @@ def pretrain(folder: Path, *argv: str) -> int:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "default"
-    assert pretrain(folder) == 0
+    assert pretrain(folder, *MOLECULES, *few_measured("graph_text")) == 0
     return folder
 
 
@@ -49,7 +56,11 @@ def test_pretraining_without_a_system_is_the_default_one(run):
     assert summary["data_simulated"] == 0
     assert "made by rule" in summary["data"]
     assert np.isfinite(summary["test/retrieval/graph_to_text/R@10"])
+    found = [f"test/properties/chembl_series/{kind}/RMSE" for kind in ("pretrained", "untrained", "morgan")]
+    assert all(0 < summary[name] < 3 for name in found)
+    assert summary["modality/image"] == "graph"
     report = (run / "report.html").read_text()
+    assert "graph → text R@5" in report
     assert "data:image/png" in report  # drawn molecules
     assert "A molecule of" in report  # and their descriptions
 
@@ -60,7 +71,8 @@ def test_every_system_trains_and_its_model_is_loaded_and_encodes(system, tmp_pat
     for split, lines in TRIPLES.items():
         (tmp_path / f"{split}.txt").write_text(lines)
     graph = ["--data.layout", "triples", "--data.root", str(tmp_path)]
-    assert pretrain(tmp_path / "run", "--config", system, *(graph if links else MOLECULES)) == 0
+    given = graph if links else [*MOLECULES, *few_measured(system)]
+    assert pretrain(tmp_path / "run", "--config", system, *given) == 0
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
     assert len(losses) == 2
@@ -101,7 +113,11 @@ def test_embedding_a_table_gives_a_vector_per_molecule(run, tmp_path):
 
 def test_property_probes_compare_with_fingerprints_and_no_training(run, capsys):
     figures = properties(run, "graph", ["chembl_series"], seeds=1, most=200)
-    assert set(figures["chembl_series"]) == {"pretrained", "untrained", "morgan", "pretrained + morgan"}
-    assert "measured; the series CHEMBL2321810" in capsys.readouterr().out
+    assert set(figures["chembl_series"]) == {
+        "pretrained", "untrained", "pretrained, all layers", "untrained, all layers", "morgan", "pretrained + morgan",
+    }  # fmt: skip
+    said = capsys.readouterr().out
+    assert "measured; the series CHEMBL2321810" in said
+    assert "of 1 splits" in said
     with pytest.raises(ConfigError, match="property set 'colour'"):
         properties(run, "graph", ["colour"], seeds=1)

