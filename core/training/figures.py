@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from core.config.build import build
@@ -11,14 +12,18 @@ from core.data.datamodule import DataModule
 from core.models.dual_encoder import DualEncoder
 from core.training.precision import Compute
 
+Table = tuple[Sequence[str], Sequence[Sequence[Any]]]  # columns, rows
+
 
 class Figure(ABC):
     """What a domain measures of a pretrained model. Its typed keyword-only `__init__` is its config.
 
     headline: label -> name of the numbers that are shown first on screen and in the report.
+    tables: title -> (columns, rows) for the report, as the last `measure` left them; a figure with none leaves it be.
     """
 
     headline: ClassVar[Mapping[str, str]] = {}
+    tables: Mapping[str, Table] = MappingProxyType({})
 
     @abstractmethod
     def measure(

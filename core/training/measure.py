@@ -38,7 +38,7 @@ from core.evaluation.graded import GradedScores
 from core.evaluation.retrieval import retrieval_scores
 from core.models.dual_encoder import DualEncoder
 from core.training.features import Features, extract
-from core.training.figures import Figure, measured_figures
+from core.training.figures import Figure, Table, measured_figures
 from core.training.precision import Compute
 from core.training.text_figures import LanguageFigures, graded_figures, language_figures
 
@@ -65,6 +65,7 @@ class Measured:
     figures: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     headline: dict[str, str] = field(default_factory=dict)  # label -> name, of further figures
+    tables: dict[str, Table] = field(default_factory=dict)  # title -> (columns, rows), of further figures
 
 
 def check_headline(
@@ -136,6 +137,7 @@ def measure(
         tell(type(figure).__name__)
         result.figures |= measured_figures([figure], model, data, split=split, compute=compute, **common)
         result.headline |= figure.headline
+        result.tables |= figure.tables
     result.numbers |= {f"{split}/{name}": value for name, value in result.figures.items()}
     return result
 

@@ -29,6 +29,8 @@ LAYOUTS = {
     "kinships": "domains.molecules.kg.layouts:Kinships",
     "nations": "domains.molecules.kg.layouts:Nations",
     "inductive_triples": "domains.molecules.kg.layouts:InductiveTriples",
+    "matsci": "domains.molecules.schema.layout:MatSci",
+    "matsci_rule_made": "domains.molecules.schema.rule_made:RuleMadeMatSci",
     "described_pairs": "domains.molecules.kg.rule_made:DescribedPairs",
 }
 
