@@ -31,6 +31,8 @@ LAYOUTS = {
     "inductive_triples": "domains.molecules.kg.layouts:InductiveTriples",
     "matsci": "domains.molecules.schema.layout:MatSci",
     "matsci_rule_made": "domains.molecules.schema.rule_made:RuleMadeMatSci",
+    "xalign": "domains.molecules.facts.layout:XAlign",
+    "xalign_rule_made": "domains.molecules.facts.rule_made:RuleMadeFacts",
     "described_pairs": "domains.molecules.kg.rule_made:DescribedPairs",
 }
 
