@@ -46,7 +46,7 @@ class Teller:
         for name in (self.source, self.text):
             if name not in model.reads:
                 raise ConfigError(f"generation: modality '{name}' is not among {sorted(model.reads)}")
-        decoder = model.heads[self.head] if self.head in model.heads else None
+        decoder = dict(model.heads.items()).get(self.head)
         if not isinstance(decoder, WordDecoder):
             raise ConfigError(f"generation: model.heads.{self.head} is no core.models.WordDecoder, which it needs")
         if not 2 <= self.length <= decoder.max_length:

@@ -1,4 +1,4 @@
-"""Facts with qualifiers, as XAlign's JSON lines hold them, and what is done to their names before a model reads them."""
+"""Facts with qualifiers, as XAlign's JSON lines hold them, and what is done to names before a model reads them."""
 
 from __future__ import annotations
 

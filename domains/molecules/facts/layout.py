@@ -1,4 +1,4 @@
-"""XAlign (Abhishek et al. 2022), versions 1 and 2: sentences of Wikipedia in twelve languages and the facts they tell."""
+"""XAlign (Abhishek et al. 2022), versions 1 and 2: sentences of Wikipedia in twelve languages and their facts."""
 
 from __future__ import annotations
 

@@ -16,7 +16,14 @@ from domains.molecules.facts.fact import LANGUAGES, Fact, Statement, plain_fact,
 
 HEAD, RELATION, OBJECT, QUALIFIER_RELATION, QUALIFIER_OBJECT, SECTION = range(1, 7)
 ROLES = 7  # 0: the instruction in front
-MARKERS = {"<H>": HEAD, "<R>": RELATION, "<T>": OBJECT, "<QR>": QUALIFIER_RELATION, "<QT>": QUALIFIER_OBJECT, "<S>": SECTION}
+MARKERS = {
+    "<H>": HEAD,
+    "<R>": RELATION,
+    "<T>": OBJECT,
+    "<QR>": QUALIFIER_RELATION,
+    "<QT>": QUALIFIER_OBJECT,
+    "<S>": SECTION,
+}
 _MARKER_OF = {role: marker for marker, role in MARKERS.items()}
 Structure = Literal["grouped", "flat"]
 

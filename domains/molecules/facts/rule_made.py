@@ -26,7 +26,10 @@ _NAMES = {
         "Farnite/फार्नाइट/ফারনাইট Golvite/गोल्वाइट/গোলভাইট Hemrite/हेमराइट/হেমরাইট Jorvite/जोर्वाइट/জোরভাইট "
         "Kelnite/केलनाइट/কেলনাইট Lumrite/लुमराइट/লুমরাইট Tarsite/तारसाइट/তারসাইট"
     ),
-    "color": "red/लाल/লাল blue/नीले/নীল green/हरे/সবুজ yellow/पीले/হলুদ white/सफेद/সাদা black/काले/কালো brown/भूरे/বাদামী grey/धूसर/ধূসর",
+    "color": (
+        "red/लाल/লাল blue/नीले/নীল green/हरे/সবুজ yellow/पीले/হলুদ white/सफेद/সাদা black/काले/কালো brown/भूरे/বাদামী "
+        "grey/धूसर/ধূসর"
+    ),
     "element": (
         "tin/टिन/টিন carbon/कार्बन/কার্বন sodium/सोडियम/সোডিয়াম nickel/निकल/নিকেল oxygen/ऑक्सीजन/অক্সিজেন sulfur/गंधक/গন্ধক "
         "calcium/कैल्शियम/ক্যালসিয়াম nitrogen/नाइट्रोजन/নাইট্রোজেন"
@@ -39,7 +42,7 @@ _NAMES = {
         "glass/कांच/কাচ steel/इस्पात/ইস্পাত paint/पेंट/পেইন্ট magnets/चुंबक/চুম্বক medicine/दवा/ঔষধ paper/कागज/কাগজ "
         "soap/साबुन/সাবান cement/सीमेंट/সিমেন্ট"
     ),
-    "year": "1811/1811/1811 1824/1824/1824 1837/1837/1837 1848/1848/1848 1856/1856/1856 1869/1869/1869 1873/1873/1873 1892/1892/1892",
+    "year": " ".join("/".join([year] * 3) for year in "1811 1824 1837 1848 1856 1869 1873 1892".split()),  # noqa: SIM905
 }  # fmt: skip
 NAMES = {kind: [tuple(entry.split("/")) for entry in text.split()] for kind, text in _NAMES.items()}
 # relation -> (kind of its object, clause in each language)

@@ -54,7 +54,7 @@ def brat(row: Mapping[str, Any], *, collection: str) -> Iterator[Found]:
     types, spans = row["t_type_dict"], row["t_span_dict"]
 
     def span(name: str) -> tuple[str, int, str]:
-        key = row["e_trig_dict"][name] if name in row["e_trig_dict"] else name
+        key = row["e_trig_dict"].get(name, name)
         if key not in types or key not in spans:
             raise DataError(f"annotation '{name}' points to '{key}', which has no type or span")
         start, end = spans[key]
@@ -104,7 +104,7 @@ def _tagged(task: str, collection: str, tokens: Any, tags: Any) -> Iterator[Ques
     """A question per run of tokens of one entity: B- begins, I- of the same type goes on, a bare tag stands alone."""
     if not isinstance(tokens, list) or not isinstance(tags, list) or len(tokens) != len(tags):
         raise DataError(f"{collection}: tokens and labels must be lists of equal length")
-    text, ends = " ".join(map(str, tokens)), []
+    text, ends = " ".join(map(str, tokens)), list[int]()
     for token in map(str, tokens):
         ends.append((ends[-1] + 1 if ends else 0) + len(token))
     runs: list[tuple[int, int, str]] = []

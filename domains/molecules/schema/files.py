@@ -38,7 +38,9 @@ def documents(path: Path, collection: str) -> list[Any]:
         return rows
     order = found.get("columns")
     if not isinstance(order, list) or set(order) != set(COLUMNS[collection]):
-        raise DataError(f"{path}: columns are {order}; expected {', '.join(COLUMNS[collection])} (pandas, orient split)")
+        raise DataError(
+            f"{path}: columns are {order}; expected {', '.join(COLUMNS[collection])} (pandas, orient split)"
+        )
     places = [order.index(name) for name in COLUMNS[collection]]
     return [_reordered(row, places) for row in rows]
 

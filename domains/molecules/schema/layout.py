@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from core.data.layout import Layout, Record, refuse_empty, require
+from core.data.dataset import RecordDataset
+from core.data.layout import Draws, Layout, Record, TrainingPlan, refuse_empty, require
+from core.data.processor import Processor
+from core.data.sampler import PowerSampler
 from core.data.tables import hash_share, hash_split
 from core.data.text import read_text
 from core.errors import ConfigError, DataError, nearest
 from domains.molecules.schema.annotated import READERS, questions_of
 from domains.molecules.schema.files import documents
 from domains.molecules.schema.processors import LABELS
-from domains.molecules.schema.question import TASKS, Question, refused
+from domains.molecules.schema.question import TASKS, Question, read_question, refused
 
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 SPLITS_FILE = "splits.json"  # collection -> split of each document, in their order; not part of the public dataset
@@ -42,9 +45,12 @@ class MatSci(Layout):
         collections: Sequence[str] | None = None,
         tasks: Sequence[str] | None = None,
         train_share: float = 1.0,
+        balance: float = 1.0,
         seed: int = 0,
     ) -> None:
-        """collections: files to read; those that are there when None. tasks: codes to keep; all when None."""
+        """collections: files to read; those that are there when None. tasks: codes to keep; all when None. balance: a
+        task is drawn in training in proportion to its number of questions to this power; 1 goes through all questions
+        in turn, 0 draws all tasks equally often. Drawn questions ignore `data.limit`."""
         super().__init__(root=root, split=split)
         for kind, given, valid in (("collections", collections, READERS), ("tasks", tasks, TASKS)):
             for name in given or ():
@@ -52,6 +58,9 @@ class MatSci(Layout):
                     raise ConfigError(f"{kind}: there is no '{name}'{nearest(name, valid)}")
         if not 0 < train_share <= 1:
             raise ConfigError(f"train_share: is {train_share}; give a share in (0, 1]")
+        if not 0 <= balance <= 1:
+            raise ConfigError(f"balance: is {balance}; give a power from 0 to 1")
+        self.balance = balance
         folder = self.root / "dataset" if (self.root / "dataset").is_dir() else self.root
         paths = {name: folder / f"{name}.json" for name in (collections or READERS)}
         if collections is None:
@@ -96,11 +105,32 @@ class MatSci(Layout):
         own.sort(key=lambda i: hash_share(groups[i], salt=f"{salt}-share"))
         return set(own[: math.ceil(self._share * len(own))])
 
+    def draws(self, processors: Mapping[str, Processor], plan: TrainingPlan) -> Draws | None:
+        if self.balance == 1:
+            return None
+        every = RecordDataset(self, processors, seed=plan.seed, augment=plan.augment)
+        good = [i for i in range(len(self)) if _readable(every, i)]
+        dataset = RecordDataset(self, processors, indices=good, seed=plan.seed, augment=plan.augment)
+        tasks = [read_question(self._records[i].sources["prompt"]).task for i in good]
+        sampler = PowerSampler(
+            tasks, power=self.balance, batch_size=plan.batch_size, total=plan.total, seed=plan.seed, start=plan.start,
+            rank=plan.rank,
+        )  # fmt: skip
+        return Draws(dataset, sampler)
+
     def __len__(self) -> int:
         return len(self._records)
 
     def record(self, index: int) -> Record:
         return self._records[index]
+
+
+def _readable(dataset: RecordDataset, position: int) -> bool:
+    try:
+        dataset[position]
+    except DataError:
+        return False
+    return True
 
 
 def _given_splits(path: Path) -> dict[str, list[str]]:

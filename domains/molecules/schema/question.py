@@ -61,7 +61,9 @@ def read_question(source: Any) -> Question:
     try:
         fields = json.loads(source)
     except (TypeError, ValueError) as err:
-        raise DataError(f"{where}: not a JSON object ({err}); use a layout that makes questions, such as matsci") from err
+        raise DataError(
+            f"{where}: not a JSON object ({err}); use a layout that makes questions, such as matsci"
+        ) from err
     if isinstance(fields, dict) and REFUSED in fields:
         raise DataError(str(fields[REFUSED]))
     if not isinstance(fields, dict) or set(fields) != set(Question.__slots__):

@@ -36,6 +36,7 @@ class RuleMadeMatSci(MatSci):
         collections: Sequence[str] | None = None,
         tasks: Sequence[str] | None = None,
         train_share: float = 1.0,
+        balance: float = 1.0,
         seed: int = 0,
         documents: int = 400,
     ) -> None:
@@ -50,8 +51,9 @@ class RuleMadeMatSci(MatSci):
                 version=VERSION,
             )
         super().__init__(
-            root=folder, split=split, collections=collections, tasks=tasks, train_share=train_share, seed=seed
-        )
+            root=folder, split=split, collections=collections, tasks=tasks, train_share=train_share, balance=balance,
+            seed=seed,
+        )  # fmt: skip
 
 
 def write(folder: Path, *, documents: int = 400, seed: int = 0) -> None:
@@ -106,7 +108,9 @@ def _labelled(template: Template, text: str, spans: list[Span]) -> list[Any]:
 
 
 def _relations(template: Template, text: str, spans: list[Span]) -> dict[str, Any]:
-    place = {s.name: (len(text[: s.start].split()), len(text[: s.end].split()) - 1, text[s.start : s.end]) for s in spans}
+    place = {
+        s.name: (len(text[: s.start].split()), len(text[: s.end].split()) - 1, text[s.start : s.end]) for s in spans
+    }
     mentions = []
     for label, one, two in template.relations:
         (a, b, first), (c, d, second) = place[one], place[two]

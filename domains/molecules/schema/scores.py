@@ -31,7 +31,7 @@ class SchemaScores(Figure):
 
     An answer is the label of its inventory that is closest to what was written (`closest`). Labels of two files are
     different labels; a task pools its files. With one label per question micro-F1 is accuracy. `forced/` is the
-    published way, which reads the gold answer while it answers: it is optimistic, and no figure to judge by. `majority/`
+    published way, which reads the gold answer while it answers: it is optimistic, no figure to judge by. `majority/`
     answers with the most frequent label of the inventory in the training split. `exact`: share of texts that were a
     label of the inventory as written. Intervals: bootstrap over documents.
     """

@@ -73,9 +73,13 @@ NO_EXPERIMENT = (
     Template("A {d:device} with a {a:formula} electrolyte would be of interest for {x:application} ."),
 )
 GLASSES = (
-    Template("A {v:vitreous} {s:sample} of {m:formula} was studied by {c:method} . Its {p:property} was low .", label=1),
+    Template(
+        "A {v:vitreous} {s:sample} of {m:formula} was studied by {c:method} . Its {p:property} was low .", label=1
+    ),
     Template("A {v:crystalline} {s:sample} of {m:formula} was studied by {c:method} . Its {p:property} was low ."),
-    Template("We report the {p:property} of {m:formula} . The {s:sample} is {v:vitreous} after {o:operation} .", label=1),
+    Template(
+        "We report the {p:property} of {m:formula} . The {s:sample} is {v:vitreous} after {o:operation} .", label=1
+    ),
     Template("We report the {p:property} of {m:formula} . The {s:sample} is {v:crystalline} after {o:operation} ."),
     Template("By {c:method} , the {p:property} of {v:vitreous} {m:formula} was followed in a {s:sample} .", label=1),
 )
@@ -94,7 +98,9 @@ ELECTRODES = (
     ),
 )
 ENTITIES = (
-    Template("{d:form:DSC} {m:formula:MAT} of the {s:phase:SPL} type was made by {y:process:SMT} for {a:application:APL} ."),
+    Template(
+        "{d:form:DSC} {m:formula:MAT} of the {s:phase:SPL} type was made by {y:process:SMT} for {a:application:APL} ."
+    ),
     Template("The {p:property:PRO} of {m:formula:MAT} was found by {c:method:CMT} and suits {a:application:APL} ."),
     Template("Using {c:method:CMT} , the {p:property:PRO} of a {m:formula:MAT} {d:form:DSC} was followed ."),
 )  # fmt: skip

@@ -39,7 +39,9 @@ def test_it_agrees_with_sacrebleu():
     for tokenizer in ("13a", "char", "none"):
         want = sacrebleu.corpus_bleu(given, [true], tokenize=tokenizer, smooth_method="none").score
         assert bleu(given, true, tokenizer=tokenizer) == pytest.approx(want, abs=1e-3)
-    assert chrf_plus_plus(given, true) == pytest.approx(sacrebleu.corpus_chrf(given, [true], word_order=2).score, abs=0.01)
+    assert chrf_plus_plus(given, true) == pytest.approx(
+        sacrebleu.corpus_chrf(given, [true], word_order=2).score, abs=0.01
+    )
 
 
 def test_white_space_is_no_difference_and_faults_are_said():

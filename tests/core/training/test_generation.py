@@ -114,7 +114,10 @@ def test_pads_change_no_loss(taught, data):
         inp = batch.inputs[name]
         inp.x[~inp.mask] = 7  # what stands under a pad is not read
         extra = torch.full((len(inp), 2), 9)
-        inp.x, inp.mask = torch.cat([inp.x, extra], 1), torch.cat([inp.mask, torch.zeros_like(extra, dtype=torch.bool)], 1)
+        inp.x, inp.mask = (
+            torch.cat([inp.x, extra], 1),
+            torch.cat([inp.mask, torch.zeros_like(extra, dtype=torch.bool)], 1),
+        )
     torch.testing.assert_close(loss(), before, rtol=1e-5, atol=1e-6)
 
 

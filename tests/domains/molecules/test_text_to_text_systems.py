@@ -23,9 +23,9 @@ BRIEF = [
 ]  # fmt: skip
 FIGURES = {"prompt": "schema/micro_f1", "facts": "facts/chrf++"}
 SHORT = {
-    "prompt": ["--evaluation.figures", "[{class_path: domains.molecules.schema.scores.SchemaScores, init_args: {length: 4}}]"],
-    "facts": ["--evaluation.figures", "[{class_path: domains.molecules.facts.scores.SentenceScores, init_args: {length: 6}}]"],
-}  # fmt: skip
+    name: ["--evaluation.figures", f"[{{class_path: domains.molecules.{figure}, init_args: {{length: 5}}}}]"]
+    for name, figure in {"prompt": "schema.scores.SchemaScores", "facts": "facts.scores.SentenceScores"}.items()
+}
 
 
 def modality(system: str) -> str:

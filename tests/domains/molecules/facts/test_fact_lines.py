@@ -8,7 +8,9 @@ from core.errors import DataError
 from domains.molecules.facts.fact import Fact, Statement, plain_fact, plain_name, plain_relation, read_statement
 from domains.molecules.facts.linear import HEAD, OBJECT, SECTION, line, parse, segments
 
-PRIZE = Fact("Boris Pasternak", "nominated for", "Nobel Prize (Literature)", (("point in time", "1958"), ("for work", "Zhivago")))
+PRIZE = Fact(
+    "Boris Pasternak", "nominated for", "Nobel Prize (Literature)", (("point in time", "1958"), ("for work", "Zhivago"))
+)
 BORN = Fact("Boris Pasternak", "date of birth", "10 February, 1890")
 OTHER = Fact("Zhivago", "author", "Boris Pasternak")
 
@@ -64,7 +66,9 @@ def test_a_name_cannot_pass_for_a_marker():
     assert text.count("<R>") == text.count("<T>") == 1
 
 
-@pytest.mark.parametrize("text", ["write hindi : <H> a", "generate hindi : <T> a", "generate hindi : <H> a <R> b <QT> c"])
+@pytest.mark.parametrize(
+    "text", ["write hindi : <H> a", "generate hindi : <T> a", "generate hindi : <H> a <R> b <QT> c"]
+)
 def test_lines_out_of_order_are_refused(text):
     with pytest.raises(DataError, match="facts line"):
         parse(text)

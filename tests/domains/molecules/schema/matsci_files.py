@@ -32,7 +32,8 @@ COMIC = {
 PROCEDURE = {
     "text": "Stir in water .", "t_type_dict": {"T1": "Operation", "T2": "Material"},
     "t_span_dict": {"T1": [0, 4], "T2": [8, 13]}, "r_type_dict": {}, "r_args_dict": {},
-    "e_type_dict": {"E1": "Operation"}, "e_trig_dict": {"E1": "T1"}, "e_args_dict": {"E1": [["Solvent_Material", "T2"]]},
+    "e_type_dict": {"E1": "Operation"}, "e_trig_dict": {"E1": "T1"},
+    "e_args_dict": {"E1": [["Solvent_Material", "T2"]]},
 }  # fmt: skip
 RELATION = {
     "id": 1, "docId": 5847, "sentText": "The ZnSb cell gives 3.0 V .", "numTriples": 1,
@@ -44,7 +45,10 @@ RELATION = {
 }  # fmt: skip
 ACTION = {
     "sentence": "Powders were stored .", "remark": "Solid-State", "doi": "10.1039/x",
-    "annotations": [{"token": t, "tag": "Non-altering" if t == "stored" else ""} for t in "Powders were stored .".split()],
+    "annotations": [
+        {"token": token, "tag": "Non-altering" if token == "stored" else ""}
+        for token in ("Powders", "were", "stored", ".")
+    ],
 }  # fmt: skip
 EMPTY = {**COMIC, "r_type_dict": {}, "r_args_dict": {}, "e_type_dict": {}, "e_trig_dict": {}, "e_args_dict": {}}
 

@@ -5,12 +5,16 @@ import json
 import pytest
 from matsci_files import COMIC, RELATION, TEXT, write_matsci
 
-from core.data.layout import verify
+from core.data.layout import TrainingPlan, verify
+from core.data.text import CLS
 from core.errors import ConfigError, DataError
 from domains.molecules.schema.annotated import questions_of
 from domains.molecules.schema.layout import MatSci
-from domains.molecules.schema.question import read_question
+from domains.molecules.schema.processors import PromptProcessor
+from domains.molecules.schema.question import TASKS, read_question
 from domains.molecules.schema.rule_made import FILES, RuleMadeMatSci, write
+
+MENTION = RELATION["relationMentions"][0]
 
 
 @pytest.fixture
@@ -32,13 +36,16 @@ def asked(layout):
 
 def test_every_annotation_is_a_question_and_nothing_else_is(root):
     assert asked(MatSci(root=root, split="train")) == {
-        ("matscholar/ner", "TiO2", "", "MAT"), ("matscholar/ner", "thin film", "", "DSC"), ("matscholar/ner", "CVD", "", "SMT"),
+        ("matscholar/ner", "TiO2", "", "MAT"), ("matscholar/ner", "thin film", "", "DSC"),
+        ("matscholar/ner", "CVD", "", "SMT"),
         ("sofc_token/ner", "Ni YSZ", "", "MATERIAL"), ("sofc_token/ner", "800 C", "", "VALUE"),
         ("sofc_token/sf", "Ni YSZ", "", "anode_material"), ("sofc_token/sf", "800 C", "", "working_temperature"),
         ("sofc_sent/sc", "", "", "experiment"), ("glass_non_glass/pc", "", "", "glass"),
-        ("sc_comics/ner", "MgB2", "", "Main"), ("sc_comics/ner", "doped", "", "Doping"), ("sc_comics/ner", "C", "", "Element"),
+        ("sc_comics/ner", "MgB2", "", "Main"), ("sc_comics/ner", "doped", "", "Doping"),
+        ("sc_comics/ner", "C", "", "Element"),
         ("sc_comics/ner", "T c", "", "SC"), ("sc_comics/ner", "35 K", "", "Value"),
-        ("sc_comics/rc", "T c ; 35 K", "SC,Value", "Equivalent"), ("sc_comics/rc", "doped ; MgB2", "Doping,Main", "Target"),
+        ("sc_comics/rc", "T c ; 35 K", "SC,Value", "Equivalent"),
+        ("sc_comics/rc", "doped ; MgB2", "Doping,Main", "Target"),
         ("sc_comics/ee", "doped ; C", "Doping", "Dopant"),
         ("synthesis_procedures/ner", "Stir", "", "Operation"), ("synthesis_procedures/ner", "water", "", "Material"),
         ("synthesis_procedures/ee", "Stir ; water", "Operation", "Solvent_Material"),
@@ -77,7 +84,7 @@ def test_an_annotation_outside_its_text_is_a_bad_record_and_the_others_stay():
         ("sofc_sent", ["", 1], "expected a text"),
         ("matscholar", ["a b", ["O"]], "expected an object token"),
         ("structured_re", {"sentText": "x"}, "'relationMentions' is missing"),
-        ("structured_re", {**RELATION, "relationMentions": [{**RELATION["relationMentions"][0], "relText": "a,b"}]}, "has a comma"),
+        ("structured_re", {**RELATION, "relationMentions": [{**MENTION, "relText": "a,b"}]}, "has a comma"),
         ("synthesis_actions", "nonsense", "TypeError"),
     ],
 )  # fmt: skip
@@ -127,10 +134,49 @@ def test_without_given_splits_documents_are_dealt_by_the_seed(made, tmp_path):
     for path in made.glob("*.json"):
         if path.name != "splits.json":
             (tmp_path / path.name).write_text(path.read_text())
-    groups = [{r.group for s in ("train", "val", "test") for r in MatSci(root=tmp_path, split=s, seed=n)} for n in (0, 1)]
+    groups = [
+        {r.group for s in ("train", "val", "test") for r in MatSci(root=tmp_path, split=s, seed=n)} for n in (0, 1)
+    ]
     assert groups[0] == groups[1]
     train = [{r.group for r in MatSci(root=tmp_path, split="train", seed=n)} for n in (0, 0, 1)]
     assert train[0] == train[1] != train[2]
+
+
+def plan(**more):
+    return TrainingPlan(batch_size=12, total=40, start=0, seed=3, augment=False, **more)
+
+
+def processors(layout):
+    prompt = PromptProcessor(vocab_size=600, max_length=192)
+    prompt.read_tables(layout.tables)
+    prompt.fit([record.sources["prompt"] for record in layout])
+    return {"prompt": prompt}
+
+
+def test_tasks_may_be_drawn_more_alike_than_their_sizes(made):
+    def shares(balance):
+        layout = RuleMadeMatSci(root=made, split="train", train_share=0.5, balance=balance)
+        draws = layout.draws(processors(layout), plan())
+        rows = [row for batch in draws.sampler for _, row in batch]
+        tasks = [read_question(draws.dataset.record(row).sources["prompt"]).task for row in rows]
+        assert len(rows) == 12 * 40
+        assert draws.dataset[(0, rows[0])]["inputs"]["prompt"]["ids"][0] == CLS
+        return {task: tasks.count(task) / len(tasks) for task in TASKS}
+
+    equal = shares(0.0)
+    assert all(abs(share - 1 / 7) < 0.07 for share in equal.values())
+    assert shares(0.7)["ner"] > 2 * equal["ner"]
+    assert RuleMadeMatSci(root=made, split="train").draws({}, plan()) is None  # balance 1: every record once an epoch
+    with pytest.raises(ConfigError, match="balance: is 2"):
+        RuleMadeMatSci(root=made, split="train", balance=2)
+
+
+def test_questions_that_cannot_be_read_are_never_drawn(root):
+    path = root / "dataset" / "structured_re.json"
+    path.write_text("{broken\n" + path.read_text().split("\n", 1)[1])
+    layout = MatSci(root=root, split="train", balance=0)
+    draws = layout.draws(processors(layout), plan())
+    assert len(draws.dataset) == len(layout) - 1
 
 
 def test_rule_made_files_verify_and_hold_out_formulas_and_templates(made):

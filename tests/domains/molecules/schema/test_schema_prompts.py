@@ -118,7 +118,7 @@ def test_a_question_without_room_is_a_bad_record(fitted):
 
 
 def test_faults_of_records_and_settings(fitted, tmp_path):
-    with pytest.raises(DataError, match="^broken$"):
+    with pytest.raises(DataError, match=r"^broken$"):
         fitted.load(refused("broken"))
     with pytest.raises(DataError, match="task is 'x'"):
         read_question(Question("x", "c", "t", "", 0, "", "a").source())
