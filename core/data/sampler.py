@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -40,3 +40,40 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
             first = (step % self.steps_per_epoch) * self.global_batch
             rows = order[first : first + self.global_batch][self.rank :: self.world]
             yield [(epoch, int(row)) for row in rows]
+
+
+class PowerSampler(Sampler[list[tuple[int, int]]]):
+    """Batches for steps `start` .. `total` - 1, drawn with replacement: first a group, in proportion to its number of
+    rows to the power `power`, then a row of it. 0 draws groups equally often, 1 rows.
+
+    An item is (step, row). A step is a function of (seed, step, rank) alone. Raises DataError when there is no row.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[str],
+        *,
+        power: float,
+        batch_size: int,
+        total: int,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+    ) -> None:
+        if not groups:
+            raise DataError("training needs a record; the split has none that can be read")
+        names, group_N, count_G = np.unique(np.array(groups), return_inverse=True, return_counts=True)
+        self.probability_N = (count_G ** (power - 1.0))[group_N] / (count_G**power).sum()
+        self.cumulative_N = np.cumsum(self.probability_N)
+        self.batch_size, self.total, self.seed, self.start, self.rank = batch_size, total, seed, start, rank
+        self.groups = tuple(str(name) for name in names)
+
+    def __len__(self) -> int:
+        return self.total - self.start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        last = len(self.cumulative_N) - 1
+        for step in range(self.start, self.total):
+            points = np.random.default_rng([self.seed, step, self.rank]).random(self.batch_size)
+            rows = np.minimum(np.searchsorted(self.cumulative_N, points, side="right"), last)
+            yield [(step, int(row)) for row in rows]

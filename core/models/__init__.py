@@ -9,7 +9,7 @@ from core.models.map_segmenter import ConvNeXtDecoder, MapSegmenter
 from core.models.multimae_weights import load_multimae
 from core.models.projection import LinearProjection, MLPProjection, StandardisedProjection
 from core.models.ssma import AdapNetHead, SSMABlock, SSMAHead
-from core.models.text_decoder import CaptionDecoder, TextDecoder, WordDecoder, caption_greedily
+from core.models.text_decoder import CaptionDecoder, SharedWordDecoder, TextDecoder, WordDecoder, caption_greedily
 from core.models.token_projection import CodeProjection, QueryProjection, TokenProjection, WordProjection
 from core.models.towers import PartOf, Towers, TowerSegmenter, TowersEncoder
 from core.models.unet import UNetHead
@@ -38,6 +38,7 @@ __all__ = [
     "QueryProjection",
     "SSMABlock",
     "SSMAHead",
+    "SharedWordDecoder",
     "StandardisedProjection",
     "TextDecoder",
     "TokenProjection",

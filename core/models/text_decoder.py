@@ -11,7 +11,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from core.errors import ConfigError, DataError
+from core.errors import ConfigError, DataError, nearest
+from core.models.codebook import FromModel, HasEncoders
 from core.nn import DecoderBlock, LearnedPositions, init_transformer
 from core.types import Tokens
 
@@ -108,6 +109,43 @@ class WordDecoder(TextDecoder):
         if ids_VT.shape[1] > self.max_length:
             raise DataError(f"WordDecoder got {ids_VT.shape[1]} ids, it takes up to {self.max_length}")
         return self.token_embedding(ids_VT) + self.positions((self.max_length,))[: ids_VT.shape[1]]
+
+
+class SharedWordDecoder(WordDecoder, FromModel):
+    """A `WordDecoder` that reads words by the embedding of a text encoder of the same model, as the decoder of
+    MatSci-NLP does (Song et al. 2023; without positions there).
+
+    encoder: name of the encoder in `model.encoders`; its words must be as many and as wide as the decoder's.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: str,
+        width: int,
+        depth: int,
+        heads: int,
+        vocab_size: int,
+        max_length: int = 128,
+        context_width: int | None = None,
+    ) -> None:
+        super().__init__(
+            width=width, depth=depth, heads=heads, vocab_size=vocab_size, max_length=max_length,
+            context_width=context_width,
+        )  # fmt: skip
+        self.encoder = encoder
+
+    def adopt(self, model: HasEncoders) -> None:
+        if self.encoder not in model.encoders:
+            raise ConfigError(f"SharedWordDecoder: encoder is '{self.encoder}'{nearest(self.encoder, model.encoders)}")
+        table = getattr(model.encoders[self.encoder], "token_embedding", None)
+        if not isinstance(table, nn.Embedding) or table.weight.shape != self.token_embedding.weight.shape:
+            found = "none" if not isinstance(table, nn.Embedding) else f"{table.num_embeddings} x {table.embedding_dim}"
+            raise ConfigError(
+                f"SharedWordDecoder: needs a token_embedding of {self.token_embedding.num_embeddings} x "
+                f"{self.width} (vocab_size x width) in encoder '{self.encoder}'; it has {found}"
+            )
+        self.token_embedding = table
 
 
 @torch.no_grad()

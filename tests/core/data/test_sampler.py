@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from core.data.sampler import StepSampler
+from core.data.sampler import PowerSampler, StepSampler
 from core.errors import DataError
 
 
@@ -51,3 +52,24 @@ def test_a_split_smaller_than_the_batch_gives_all_its_rows_each_step():
 def test_fewer_rows_than_processes_is_an_error(size, world):
     with pytest.raises(DataError, match=f"a record for each of {world} processes; the split has {size}"):
         steps(size, world=world)
+
+
+def test_groups_are_drawn_by_a_power_of_their_size():
+    groups = ["a"] * 90 + ["b"] * 10
+    for power, share in ((0.0, 0.5), (0.5, 0.25), (1.0, 0.1)):
+        sampler = PowerSampler(groups, power=power, batch_size=50, total=80, seed=1)
+        assert sampler.probability_N.sum() == pytest.approx(1)
+        assert sampler.probability_N[90:].sum() == pytest.approx(share)
+        rows = np.array([row for batch in sampler for _, row in batch])
+        assert (rows >= 90).mean() == pytest.approx(share, abs=0.03)
+
+
+def test_a_drawn_step_is_a_function_of_seed_step_and_process():
+    def batches(**more):
+        return list(PowerSampler(["a", "a", "b"] * 9, power=0, batch_size=6, total=9, **{"seed": 1, **more}))
+
+    assert batches()[4:] == batches(start=4)
+    assert batches() != batches(rank=1)
+    assert batches() != batches(seed=2)
+    with pytest.raises(DataError, match="none that can be read"):
+        PowerSampler([], power=0, batch_size=2, total=1, seed=0)
