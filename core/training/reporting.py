@@ -140,8 +140,8 @@ def pretrain_report(
         report.add_table(f"Probes on frozen {measured.image} features", columns, rows)
     if measured.figures:
         report.add_table("Figures of this system", ["figure", "value"], [[k, v] for k, v in measured.figures.items()])
-    for title, (columns, rows) in measured.tables.items():
-        report.add_table(title, columns, rows)
+    for title, table in measured.tables.items():
+        report.add_table(title, *table)
     protocol = {name: scores.protocol for name, scores in measured.retrieval.items()}
     protocol |= {f"nDCG of {name}": scores.protocol for name, scores in measured.graded.items()}
     _finish(report, request, summary, facts, protocol, measured.notes)
