@@ -75,8 +75,7 @@ class FactProcessor(TextProcessor):
         parts = self.segments(read_statement(source))
         ids, roles, facts = [CLS], [0], [0]
         for part in parts:
-            own = [self.tokenizer.token_to_id(part.marker)] if part.marker else []
-            own += self.tokenizer.encode(f" {part.text}", add_special_tokens=False).ids
+            own = self.tokenizer.encode(f"{part.marker} {part.text}", add_special_tokens=False).ids
             ids += own
             roles += [part.role] * len(own)
             facts += [part.fact] * len(own)

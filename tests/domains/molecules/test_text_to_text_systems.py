@@ -63,6 +63,8 @@ def test_a_system_trains_tells_and_tells_the_same_when_loaded(system, roots, tmp
     report = (tmp_path / "run" / "report.html").read_text()
     assert {"prompt": "closest label", "facts": "generate hindi"}[name] in report  # the table of samples
 
+    if system not in ("matsci_nlp", "xf2t"):  # their comparisons load and tell by the same code
+        return
     words = ["--model", str(tmp_path / "run"), "--data.augment", "false", "--evaluation.probe", "null"]
     words += ["--evaluation.bootstrap", "5", "--data.limit", "{test: 24}", "--evaluation.retrieval", "false"]
     second = run("evaluate", tmp_path / "again", root, name, *words)
