@@ -29,6 +29,10 @@ LAYOUTS = {
     "kinships": "domains.molecules.kg.layouts:Kinships",
     "nations": "domains.molecules.kg.layouts:Nations",
     "inductive_triples": "domains.molecules.kg.layouts:InductiveTriples",
+    "molfm_bundle": "domains.molecules.knowledge.layouts:MolFMBundle",
+    "known_molecules": "domains.molecules.knowledge.layouts:KnownMolecules",
+    "shipped_knowledge": "domains.molecules.knowledge.shipped:ShippedKnowledge",
+    "bound_molecules": "domains.molecules.knowledge.bound:BoundMolecules",
     "described_pairs": "domains.molecules.kg.rule_made:DescribedPairs",
 }
 
