@@ -6,6 +6,7 @@ from core.objectives.consistency import CrossConsistency, InModalConsistency
 from core.objectives.contrast.divergence import (
     BalancedBCE,
     Divergence,
+    HardestHinge,
     Hinge,
     Margin,
     ReverseKL,
@@ -174,6 +175,7 @@ __all__ = [
     "GridMask",
     "GroupedKeys",
     "HardNegatives",
+    "HardestHinge",
     "Head",
     "Hinge",
     "IdentityCE",

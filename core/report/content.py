@@ -81,6 +81,16 @@ class Overlay:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawing:
+    """A ready picture (PNG bytes) with its title, and its description for readers who cannot see it."""
+
+    title: str
+    png: bytes
+    alt: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """A titled part of the page; `kind` chooses its part of the template and `body` is what that part reads."""
 

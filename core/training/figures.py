@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from core.config.build import build
 from core.data.datamodule import DataModule
 from core.models.dual_encoder import DualEncoder
+from core.report.content import Drawing
 from core.training.precision import Compute
 
 
@@ -27,6 +29,12 @@ class Figure(ABC):
         """Name -> finite number on a split; empty when the split has nothing to measure it on. The model is in
         evaluation mode, without gradients. n_bootstrap: samples of an interval, which is `_low` and `_high` beside a
         name; 1 during training, where no interval is needed."""
+
+    def drawings(  # noqa: B027
+        self, model: DualEncoder, data: DataModule, *, split: str, compute: Compute, seed: int
+    ) -> list[Drawing]:
+        """Pictures for the report, made once at the end, with the model as in `measure`; most have none."""
+        return []
 
     def check(self, model: DualEncoder) -> None:  # noqa: B027 - most have nothing to check
         """Raises ConfigError, before data is read, for a model that it cannot measure."""
@@ -51,14 +59,29 @@ def measured_figures(
     n_bootstrap: int,
 ) -> dict[str, float]:
     """The numbers of all figures, without gradients; the model is put back into the mode it was in."""
+    found: dict[str, float] = {}
+    with _at_rest(model):
+        for figure in figures:
+            found |= figure.measure(model, data, split=split, compute=compute, seed=seed, n_bootstrap=n_bootstrap)
+    return found
+
+
+def drawings_of(
+    figures: Sequence[Figure], model: DualEncoder, data: DataModule, *, split: str, compute: Compute, seed: int
+) -> list[Drawing]:
+    """The pictures of all figures, in order."""
+    with _at_rest(model):
+        return [d for f in figures for d in f.drawings(model, data, split=split, compute=compute, seed=seed)]
+
+
+@contextmanager
+def _at_rest(model: DualEncoder) -> Iterator[None]:
+    """Evaluation mode without gradients; the model is put back into the mode it was in."""
     import torch
 
-    found: dict[str, float] = {}
     was_training = [module for module in model.modules() if module.training]
     model.eval()
     with torch.no_grad():
-        for figure in figures:
-            found |= figure.measure(model, data, split=split, compute=compute, seed=seed, n_bootstrap=n_bootstrap)
+        yield
     for module in was_training:
         module.training = True
-    return found

@@ -37,8 +37,9 @@ from core.evaluation import (
 from core.evaluation.graded import GradedScores
 from core.evaluation.retrieval import retrieval_scores
 from core.models.dual_encoder import DualEncoder
+from core.report.content import Drawing
 from core.training.features import Features, extract
-from core.training.figures import Figure, measured_figures
+from core.training.figures import Figure, drawings_of, measured_figures
 from core.training.precision import Compute
 from core.training.text_figures import LanguageFigures, graded_figures, language_figures
 
@@ -65,6 +66,7 @@ class Measured:
     figures: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     headline: dict[str, str] = field(default_factory=dict)  # label -> name, of further figures
+    drawings: list[Drawing] = field(default_factory=list)
 
 
 def check_headline(
@@ -136,6 +138,7 @@ def measure(
         tell(type(figure).__name__)
         result.figures |= measured_figures([figure], model, data, split=split, compute=compute, **common)
         result.headline |= figure.headline
+    result.drawings = drawings_of(figures, model, data, split=split, compute=compute, seed=seed)
     result.numbers |= {f"{split}/{name}": value for name, value in result.figures.items()}
     return result
 

@@ -140,6 +140,8 @@ def pretrain_report(
         report.add_table(f"Probes on frozen {measured.image} features", columns, rows)
     if measured.figures:
         report.add_table("Figures of this system", ["figure", "value"], [[k, v] for k, v in measured.figures.items()])
+    for drawing in measured.drawings:
+        report.add_figure(drawing.title, drawing.png, alt=drawing.alt, note=drawing.note)
     protocol = {name: scores.protocol for name, scores in measured.retrieval.items()}
     protocol |= {f"nDCG of {name}": scores.protocol for name, scores in measured.graded.items()}
     _finish(report, request, summary, facts, protocol, measured.notes)

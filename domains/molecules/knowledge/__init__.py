@@ -3,3 +3,4 @@
 from domains.molecules.knowledge.encoder import KnowledgeEncoder as KnowledgeEncoder
 from domains.molecules.knowledge.encoder import PaddedEntities as PaddedEntities
 from domains.molecules.knowledge.neighbours import NeighbourProcessor as NeighbourProcessor
+from domains.molecules.knowledge.pictures import MoleculePictures as MoleculePictures
