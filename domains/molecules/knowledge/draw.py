@@ -1,6 +1,6 @@
 """Pictures of molecules, words and a graph's neighbourhood as PNG bytes. Nothing of them is kept open.
 
-Shape legend: N = atoms, W = words; weights are in [0, 1], 0 = not looked at.
+Shape legend: N = atoms, W = words; weights are at least 0, 0 = not looked at.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any
 from domains.molecules.io.rdkit import silent
 
 WARM = (0.94, 0.45, 0.13)  # of an atom or word that is looked at most
+WHITE = (1.0, 1.0, 1.0)
 INK = "#16191d"
 KIND_COLOURS = ("#3a6ea5", "#c8553d", "#4f8a5b", "#8c6bb1", "#b08a2e", "#4a9aa0", "#9c4f6b", "#6b7280")
 MOST_SHOWN = 18  # neighbours in one picture
 
 
 def weighted_molecule(mol: Any, weights_N: Sequence[float], *, size: tuple[int, int] = (380, 280)) -> Any:
-    """The drawn molecule as a PIL picture, atoms shaded by their weight relative to the largest."""
+    """The drawn molecule as a PIL picture, atoms shaded by their weight; see `shades`."""
     from PIL import Image
     from rdkit.Chem.Draw import rdMolDraw2D
 
-    top = max(max(weights_N, default=0.0), 1e-12)
-    shade = {i: tuple(1 - (1 - c) * w / top for c in WARM) for i, w in enumerate(weights_N)}
+    shade = {i: colour for i, colour in enumerate(shades(weights_N)) if colour != WHITE}
     canvas = rdMolDraw2D.MolDraw2DCairo(*size)
     with silent():
         rdMolDraw2D.PrepareAndDrawMolecule(
@@ -46,13 +46,18 @@ def attention_sheet(cases: Sequence[tuple[Any, Sequence[float], Sequence[tuple[s
     return _png(figure)
 
 
-def _words(axis: Any, words: Sequence[tuple[str, float]], *, width: int = 58) -> None:
-    top = max([weight for _, weight in words] or [1.0])
+def shades(weights_N: Sequence[float]) -> list[tuple[float, float, float]]:
+    """A colour per weight: white up to an equal share of their sum, darkest at three such shares."""
+    equal = max(sum(weights_N) / max(len(weights_N), 1), 1e-12)
+    depth_N = [min(max((w / equal - 1) / 2, 0.0), 1.0) for w in weights_N]
+    return [(1 - (1 - WARM[0]) * d, 1 - (1 - WARM[1]) * d, 1 - (1 - WARM[2]) * d) for d in depth_N]
+
+
+def _words(axis: Any, words: Sequence[tuple[str, float]], *, width: int = 74) -> None:
     line, column = 0, 0
-    for word, weight in words:
+    for (word, _), colour in zip(words, shades([weight for _, weight in words]), strict=True):
         if column and column + len(word) > width:
             line, column = line + 1, 0
-        colour = tuple(1 - (1 - c) * weight / max(top, 1e-12) for c in WARM)
         axis.text(
             column / width, 0.95 - 0.085 * line, word, fontsize=8, family="monospace", color=INK, va="top",
             transform=axis.transAxes, bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.0},

@@ -72,7 +72,7 @@ class MoleculePictures(Figure):
                 draw.attention_sheet([self._attention(model, data, dataset, row, compute) for row in chosen]),
                 alt="drawn molecules with atoms shaded by attention, beside their descriptions with words shaded",
                 note=f"{FRAME} Attention of the first token in the last layer, mean over heads: left to atoms, right to "
-                "words; darkest = most of that molecule.",
+                "words. White: an equal share or less; darkest: three times that or more.",
             ),
             Drawing(
                 "Nearest structures",
