@@ -5,7 +5,6 @@ Shape legend: Q = queries, G = gallery rows, K = candidates of a query.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from core.errors import ConfigError, DataError

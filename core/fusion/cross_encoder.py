@@ -1,4 +1,4 @@
-"""The upper layers of a text encoder, which also look at other modalities (ALBEF, Li et al. 2021; MolFM, Luo et al. 2023).
+"""The upper layers of a text encoder, which also look at other modalities (ALBEF, Li 2021; MolFM, Luo 2023).
 
 Shape legend: V = rows, N = tokens of the asking stream, M = tokens of all answering streams, D = width.
 """
@@ -45,7 +45,9 @@ class CrossEncoder(Fusion):
         self.inputs, self.depth, self.joint_width = dict(inputs), depth, width
         self.optional = tuple(optional or ())
         if depth < 1 or len(inputs) < 2:
-            raise ConfigError(f"CrossEncoder: depth {depth} and {len(inputs)} inputs; give 1 layer and 2 inputs or more")
+            raise ConfigError(
+                f"CrossEncoder: depth {depth} and {len(inputs)} inputs; give 1 layer and 2 inputs or more"
+            )
         self.asking, *answering = self.inputs
         if inputs[self.asking] != width:
             raise ConfigError(
@@ -113,7 +115,9 @@ class CrossEncoder(Fusion):
             if name in streams
         }
         if not answers:
-            raise ConfigError(f"CrossEncoder: nothing answers '{self.asking}'; give one of {', '.join(self.projections)}")
+            raise ConfigError(
+                f"CrossEncoder: nothing answers '{self.asking}'; give one of {', '.join(self.projections)}"
+            )
         x_VMD = torch.cat([tokens.x for tokens in answers.values()], dim=1)
         if all(tokens.mask is None for tokens in answers.values()):
             return answers, x_VMD, None

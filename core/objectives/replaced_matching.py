@@ -83,7 +83,7 @@ class ReplacedMatching(Term):
         return logits_p2 if logits_p2.element_size() > 4 else logits_p2.float()
 
     def partners(self, step: Step, name: str, rows_n: Tensor) -> Tensor:
-        """(n,) row of B whose part `name` may stand in for a row's own; -1 where there is none, or nothing to replace."""
+        """(n,) row of B whose part `name` may replace a row's own; -1 where there is none, or nothing to replace."""
         present_B = step.batch.present[name].cpu()
         keys = [key.cpu() for key_name in ("sample", *self.modalities, *self.optional)
                 if (key := step.batch.keys.get(key_name)) is not None]  # fmt: skip

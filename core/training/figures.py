@@ -30,7 +30,7 @@ class Figure(ABC):
         evaluation mode, without gradients. n_bootstrap: samples of an interval, which is `_low` and `_high` beside a
         name; 1 during training, where no interval is needed."""
 
-    def drawings(  # noqa: B027
+    def drawings(
         self, model: DualEncoder, data: DataModule, *, split: str, compute: Compute, seed: int
     ) -> list[Drawing]:
         """Pictures for the report, made once at the end, with the model as in `measure`; most have none."""

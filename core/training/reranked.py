@@ -97,7 +97,9 @@ class RerankedRetrieval(Figure):
             }
             for name, score_QG in both.items():
                 found = retrieval_of(given_scores(score_QG, similarity=name), keys[asked], keys, **common).flat()
-                figures |= {f"{name}/{k}": v for k, v in found.items() if k.startswith(("R@", "mrr", "pool", "queries"))}
+                figures |= {
+                    f"{name}/{k}": v for k, v in found.items() if k.startswith(("R@", "mrr", "pool", "queries"))
+                }
         return figures
 
     def read(

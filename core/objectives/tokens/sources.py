@@ -97,7 +97,7 @@ class FromFusionWith(TokenSource):
 
 def complete_rows(step: Step, modalities: Sequence[str]) -> Tensor:
     """(n,) rows of B that hold all of these modalities, on the CPU."""
-    if not all([step.has(name) for name in modalities]):
+    if not all(step.has(name) for name in modalities):
         return torch.zeros(0, dtype=torch.int64)
     every_B = torch.stack([step.batch.present[name].cpu() for name in modalities]).all(dim=0)
     return every_B.nonzero(as_tuple=True)[0]

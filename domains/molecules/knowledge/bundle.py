@@ -1,9 +1,9 @@
 """The files of MolFM's knowledge graph (BMKG): molecules, proteins, links between them.
 
-    drug.json     {id: {"SMILES": str, "text": str}}     either may be missing or empty
-    protein.json  {id: {"sequence": str, "text": str}}
-    entity.json   {id: {"text": str}}                    optional, ours: entities that are neither
-    links.csv     columns h, t, r in any order, further ones ignored; h and t are ids, r is the name of a relation
+drug.json     {id: {"SMILES": str, "text": str}}     either may be missing or empty
+protein.json  {id: {"sequence": str, "text": str}}
+entity.json   {id: {"text": str}}                    optional, ours: entities that are neither
+links.csv     columns h, t, r in any order, further ones ignored; h and t are ids, r is the name of a relation
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def key_of(text: str) -> str:
 
 
 class Knowledge:
-    """A bundle as molecules see it. ids: isomeric key -> ids of its drugs (stereoisomers apart, equal entries joined)."""
+    """A bundle as molecules see it. ids: isomeric key -> ids of its drugs: equal ones joined, stereoisomers apart."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle

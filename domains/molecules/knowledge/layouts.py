@@ -38,7 +38,9 @@ class MolFMBundle(Layout):
         # an entry that is another spelling of a held-out molecule is held out as well
         twins = (ids for ids in self.knowledge.ids.values() if held_out & set(ids))
         self.hidden = held_out.union(*twins)
-        self._ids = [name for name, part in parts.items() if part == split and (split != "train" or name not in self.hidden)]
+        self._ids = [
+            name for name, part in parts.items() if part == split and (split != "train" or name not in self.hidden)
+        ]
         refuse_empty(len(self._ids), owner=f"'{split}' split of {self.name}", where=self.root, expected="drugs")
         self._of = {name: ids for ids in self.knowledge.ids.values() for name in ids}
         self.tables = {TRIPLES: self.knowledge.triples(hidden=self.hidden)}
@@ -95,7 +97,7 @@ class KnownMolecules(Layout):
         super().__init__(root=root, split=split)
         if layout in ("known_molecules", "molfm_bundle"):
             raise ConfigError(f"layout: '{layout}' already has neighbours; name a layout of molecules, such as pcdes")
-        parts = {p: layout_class(layout)(root=self.root, split=p, **(arguments or {})) for p in SPLITS}  # type: ignore[call-arg]
+        parts = {p: layout_class(layout)(root=self.root, split=p, **(arguments or {})) for p in SPLITS}
         self.molecules = parts[check_split(split, owner=self.name)]
         self.name = f"{self.molecules.name} with a knowledge graph"  # type: ignore[misc]
         self.label_names, self.quantity_names = self.molecules.label_names, self.molecules.quantity_names

@@ -51,7 +51,9 @@ class NeighbourProcessor(TripleProcessor):
     def fit(self, sources: Iterable[Any]) -> None:
         triples = [parse_triple(text, where=f"training triple {i}") for i, text in enumerate(self._triples)]
         if not triples:
-            raise DataError("the graph has no triple without held-out molecules; there is nothing to learn entities from")
+            raise DataError(
+                "the graph has no triple without held-out molecules; there is nothing to learn entities from"
+            )
         self.names = Vocabulary.of(triples)
         self.triples_T3 = np.stack([self.names.ids(triple) for triple in triples])
 

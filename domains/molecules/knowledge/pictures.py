@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from core.data.datamodule import DataModule
@@ -71,8 +70,8 @@ class MoleculePictures(Figure):
                 "What the text encoder looks at",
                 draw.attention_sheet([self._attention(model, data, dataset, row, compute) for row in chosen]),
                 alt="drawn molecules with atoms shaded by attention, beside their descriptions with words shaded",
-                note=f"{FRAME} Attention of the first token in the last layer, mean over heads: left to atoms, right to "
-                "words. White: an equal share or less; darkest: three times that or more.",
+                note=f"{FRAME} Attention of the first token in the last layer, mean over heads: left to atoms, right "
+                "to words. White: an equal share or less; darkest: three times that or more.",
             ),
             Drawing(
                 "Nearest structures",

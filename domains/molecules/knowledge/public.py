@@ -80,7 +80,9 @@ def load_molfm(
         taken[target] = value
         used |= set(names)
     if faults:
-        raise CheckpointError(f"the checkpoint does not fit the model; missing or of another shape: {'; '.join(faults)}")
+        raise CheckpointError(
+            f"the checkpoint does not fit the model; missing or of another shape: {'; '.join(faults)}"
+        )
     model.load_state_dict({**own, **taken})
     left = sorted(name for name in found if name not in used and not IGNORED.search(name))
     return Loaded(sorted(taken), left, absent)

@@ -69,7 +69,9 @@ def write(root: Path, described: Path) -> None:
     seen = Counter(entity for name, found in said.items() if part[name] == "train" for _, entity in found)
     kept = {entity for entity, count in seen.items() if count >= FEWEST}
     if kept & drugs.keys():
-        raise DataError(f"{root}: an entity has the name of a molecule, '{min(kept & drugs.keys())}'; nothing was built")
+        raise DataError(
+            f"{root}: an entity has the name of a molecule, '{min(kept & drugs.keys())}'; nothing was built"
+        )
     links = [Triple(name, r, entity) for name, found in said.items() for r, entity in found if entity in kept]
     write_bundle(root, drugs=drugs, entities={e: e.partition(":")[2] for e in sorted(kept)}, links=links)
     splits.rename(columns={"CID": "id"}).to_csv(root / "splits.csv", index=False, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""What a knowledge graph made by RULE says of a molecule. Everything is computed from its structure; nobody measured it.
+"""What a knowledge graph made by RULE says of a molecule: computed from its structure, measured by nobody.
 
 Entities are named `kind:value`, so that no two kinds share one.
 """

@@ -63,7 +63,9 @@ def test_padding_changes_nothing(encoder):
 
 def test_hooks_and_kept_tokens_work_between_its_steps(encoder):
     doubled = BlockHook(0, "after_attn", lambda h, ctx: 2 * h)
-    assert not torch.allclose(encoder(ModalityInput(IDS, MASK), hooks=[doubled]).pooled, encoder(ModalityInput(IDS)).pooled)
+    assert not torch.allclose(
+        encoder(ModalityInput(IDS, MASK), hooks=[doubled]).pooled, encoder(ModalityInput(IDS)).pooled
+    )
     kept = encoder(ModalityInput(IDS, MASK), keep=torch.tensor([[0, 2], [0, 1]]), want=[1])
     assert kept.tokens.x.shape == (2, 3, 16)
     torch.testing.assert_close(kept.layers[1], kept.tokens.x)  # no norm behind the last block

@@ -25,11 +25,13 @@ def test_a_share_of_nothing_is_the_order_of_matches_with_the_rest_behind():
 
 def test_a_mixture_by_hand():
     mixed = reranked_scores(COSINE, TOP, MATCH, share=0.5)
-    torch.testing.assert_close(mixed[0] - 4, torch.tensor([0.5, 0.7, 0.45, -4.2], dtype=torch.float64), rtol=0, atol=1e-7)
+    torch.testing.assert_close(
+        mixed[0] - 4, torch.tensor([0.5, 0.7, 0.45, -4.2], dtype=torch.float64), rtol=0, atol=1e-7
+    )
 
 
 def test_faults_say_what_was_expected():
-    with pytest.raises(ConfigError, match="share is 1.5"):
+    with pytest.raises(ConfigError, match=r"share is 1\.5"):
         order(1.5)
     with pytest.raises(DataError, match=r"matches are \(2, 3\)"):
         reranked_scores(COSINE, TOP, MATCH + 1, share=0.5)

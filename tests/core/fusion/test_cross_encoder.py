@@ -1,4 +1,4 @@
-"""The upper half of a text encoder: which tokens it sees, that absent answers are absent, and that it is BERT's layer."""
+"""The upper half of a text encoder: which tokens it sees, that absent answers are absent, that it is BERT's."""
 
 import pytest
 import torch
@@ -14,7 +14,12 @@ WIDTH, HEADS = 16, 4
 def fusion():
     torch.manual_seed(0)
     made = CrossEncoder(
-        width=WIDTH, depth=2, heads=HEADS, inputs={"text": WIDTH, "graph": 12, "known": 8}, optional=["known"], dropout=0
+        width=WIDTH,
+        depth=2,
+        heads=HEADS,
+        inputs={"text": WIDTH, "graph": 12, "known": 8},
+        optional=["known"],
+        dropout=0,
     )
     with torch.no_grad():
         for parameter in made.parameters():

@@ -19,9 +19,7 @@ from core.types import Batch, ModalityInput
 def model():
     torch.manual_seed(0)
     encoders = {name: VectorMLP(features=3, widths=[8]) for name in ("text", "graph", "known")}
-    fusion = CrossEncoder(
-        width=8, depth=1, heads=2, inputs=dict.fromkeys(encoders, 8), optional=["known"], dropout=0.0
-    )
+    fusion = CrossEncoder(width=8, depth=1, heads=2, inputs=dict.fromkeys(encoders, 8), optional=["known"], dropout=0.0)
     heads = {"match": nn.Linear(8, 2)}
     return DualEncoder(encoders=encoders, modalities={n: n for n in encoders}, dim=4, fusion=fusion, heads=heads)
 

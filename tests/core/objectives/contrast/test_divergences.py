@@ -158,7 +158,9 @@ def test_float32_and_bfloat16_inputs(rng, divergence, target, reference):
     torch.testing.assert_close(half.double(), rounded, rtol=3e-6, atol=3e-6)  # the inputs are rounded, nothing else
 
 
-@pytest.mark.parametrize("divergence", [ReverseKL(), Sigmoid(), BalancedBCE(), Margin(), Hinge(), HardestHinge()], ids=name)
+@pytest.mark.parametrize(
+    "divergence", [ReverseKL(), Sigmoid(), BalancedBCE(), Margin(), Hinge(), HardestHinge()], ids=name
+)
 def test_swapping_the_sides_swaps_the_directions(rng, divergence):
     a, b = pairs(rng)
     s = torch.tensor(4.0).double()
@@ -166,7 +168,9 @@ def test_swapping_the_sides_swaps_the_directions(rng, divergence):
     torch.testing.assert_close(run(divergence, OneHot(), b, a, s, shares=(0.3, 0.7)), forth, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("divergence", [ReverseKL(), Sigmoid(), BalancedBCE(), Margin(margin=-1), Hinge(), HardestHinge()], ids=name)
+@pytest.mark.parametrize(
+    "divergence", [ReverseKL(), Sigmoid(), BalancedBCE(), Margin(margin=-1), Hinge(), HardestHinge()], ids=name
+)
 def test_excluded_entries_count_nowhere(rng, divergence):
     """Rows 0 and 1 hold the same text: without entry (0, 1) row 0 sees what it would see if column 1 were not there."""
     a, b = (x.requires_grad_() for x in pairs(rng, rows=4))
@@ -189,7 +193,9 @@ def test_excluded_entries_count_nowhere(rng, divergence):
     torch.testing.assert_close(4 * d_row, 3 * torch.autograd.grad(alone, alone_a)[0][0], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("divergence", [RowCE(), ReverseKL(), Sigmoid(), BalancedBCE(), Margin(), Hinge(), HardestHinge()], ids=name)
+@pytest.mark.parametrize(
+    "divergence", [RowCE(), ReverseKL(), Sigmoid(), BalancedBCE(), Margin(), Hinge(), HardestHinge()], ids=name
+)
 @pytest.mark.parametrize("scale", [1e3, 1e5])
 def test_huge_logits_give_finite_values_and_gradients(rng, divergence, scale):
     a, b = (x.float().requires_grad_() for x in pairs(rng))
@@ -199,7 +205,9 @@ def test_huge_logits_give_finite_values_and_gradients(rng, divergence, scale):
     assert a.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("divergence", [ReverseKL(), Sigmoid(), BalancedBCE(), Margin(), Hinge(), HardestHinge()], ids=name)
+@pytest.mark.parametrize(
+    "divergence", [ReverseKL(), Sigmoid(), BalancedBCE(), Margin(), Hinge(), HardestHinge()], ids=name
+)
 def test_one_pair_alone_is_no_trouble(rng, divergence):
     a, b = (x.requires_grad_() for x in pairs(rng, rows=1))
     loss = run(divergence, OneHot(), a, b, torch.tensor(2.0).double())

@@ -15,7 +15,8 @@ DRUGS = {
 }
 PROTEINS = {"P1": {"sequence": "MKV", "text": "A kinase."}, "P2": {"sequence": "MA", "text": "A lipase."}}
 LINKS = [("D1", "P1", "target"), ("D2", "P2", "enzyme"), ("D3", "P1", "target"), ("D5", "P2", "target"),
-         ("D6", "D5", "interacts"), ("P1", "P2", "binds"), ("D1", "D6", "interacts"), ("D5", "P1", "carrier")]  # fmt: skip
+         ("D6", "D5", "interacts"), ("P1", "P2", "binds"), ("D1", "D6", "interacts"),
+         ("D5", "P1", "carrier")]  # fmt: skip
 SPLITS = {"D1": "train", "D2": "train", "D3": "train", "D4": "test", "D5": "train", "D6": "test", "D8": "val"}
 
 

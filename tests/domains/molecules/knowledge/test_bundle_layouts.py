@@ -1,5 +1,6 @@
 """MolFM's files as distributed, molecules joined with them, and the rule that keeps held-out molecules out."""
 
+import contextlib
 import json
 
 import pytest
@@ -66,10 +67,8 @@ def test_without_a_split_file_scaffolds_are_dealt_by_hash_and_twins_stay_togethe
     root = write(tmp_path / "b", splits=None)
     parts = {}
     for split in ("train", "val", "test"):
-        try:
+        with contextlib.suppress(DataError):  # seven molecules need not fill three splits
             parts |= {record.id: split for record in MolFMBundle(root=root, split=split)}
-        except DataError as fault:
-            assert "drugs" in str(fault)  # seven molecules need not fill three splits
     assert parts["D1"] == parts["D2"]
     assert set(parts) == set(DRUGS) - {"D7"}
 
@@ -99,7 +98,7 @@ def test_a_broken_file_is_named_with_its_fault(root, file, content, said):
 def test_pickled_links_are_refused_with_the_way_out(root):
     (root / "links.csv").unlink()
     (root / "kg.pkl").write_bytes(b"\x80")
-    with pytest.raises(DataError, match="never loaded; write its `triplets` as links.csv"):
+    with pytest.raises(DataError, match=r"never loaded; write its `triplets` as links\.csv"):
         read_bundle(root)
 
 
@@ -112,7 +111,8 @@ def test_an_unreadable_structure_joins_nothing_and_is_left_to_the_record_policy(
 
 def test_molecules_of_another_layout_are_joined_by_isomeric_smiles(root, tmp_path):
     (tmp_path / "own").mkdir()
-    table = "smiles,text,split\nOC(=O)c1ccccc1OC(=O)C,a,train\nC[C@@H](N)C(O)=O,b,train\nCCCC,c,train\nCCO,d,test\nCO,e,val\n"
+    table = "smiles,text,split\nOC(=O)c1ccccc1OC(=O)C,a,train\nC[C@@H](N)C(O)=O,b,train\nCCCC,c,train\n"
+    table += "CCO,d,test\nCO,e,val\n"
     (tmp_path / "own" / "data.csv").write_text(table)
     layouts = {s: KnownMolecules(root=tmp_path / "own", split=s, graph=root) for s in ("train", "test")}
     aspirin, alanine, butane = list(layouts["train"])
@@ -121,7 +121,11 @@ def test_molecules_of_another_layout_are_joined_by_isomeric_smiles(root, tmp_pat
     assert "neighbours" not in butane.sources
     assert layouts["train"].matched == 2
     assert not any("D5" in line for line in layouts["train"].tables["triples"].values())  # ethanol is held out here
-    assert {line.split("\t")[1] for line in next(iter(layouts["test"])).sources["neighbours"].splitlines()} == {"P1", "P2", "D6"}
+    assert {line.split("\t")[1] for line in next(iter(layouts["test"])).sources["neighbours"].splitlines()} == {
+        "P1",
+        "P2",
+        "D6",
+    }
 
 
 def test_layouts_go_by_name_and_a_bundle_is_not_joined_with_itself(root):
@@ -134,7 +138,9 @@ def test_what_is_written_is_what_is_read(tmp_path):
     from domains.molecules.kg.triples import Triple
     from domains.molecules.knowledge.bundle import write_bundle
 
-    write_bundle(tmp_path, drugs={"a": ("CCO", "x\ny")}, entities={"g:é, \"q\"": "q"}, links=[Triple("a", "r", 'g:é, "q"')])
+    write_bundle(
+        tmp_path, drugs={"a": ("CCO", "x\ny")}, entities={'g:é, "q"': "q"}, links=[Triple("a", "r", 'g:é, "q"')]
+    )
     found = read_bundle(tmp_path)
     assert found.drugs == {"a": ("CCO", "x\ny")}
     assert found.links == [Triple("a", "r", 'g:é, "q"')]

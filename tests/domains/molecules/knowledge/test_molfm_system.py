@@ -1,4 +1,4 @@
-"""MolFM as configured: what its fused vector may depend on, the run with pictures, fine-tuning, and released weights."""
+"""MolFM as configured: what its fused vector may depend on, runs with pictures, fine-tuning, released weights."""
 
 import json
 from pathlib import Path
@@ -56,7 +56,9 @@ def graphs(strings=MOLECULES):
 def inputs():
     ids = torch.randint(5, 1000, (3, 9), generator=torch.Generator().manual_seed(1))
     text = ModalityInput(ids, torch.arange(9) < torch.tensor([[9], [6], [4]]))
-    known = ModalityInput(torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0], [7, 0, 0, 0]]), torch.arange(4) < torch.tensor([[4], [2], [1]]))
+    known = ModalityInput(
+        torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0], [7, 0, 0, 0]]), torch.arange(4) < torch.tensor([[4], [2], [1]])
+    )
     return {"text": text, "graph": graphs(), "neighbours": known}
 
 
@@ -121,7 +123,11 @@ def test_a_run_re_ranks_draws_and_is_loaded(run):
     terms = {key.split("/")[0] for key in lines[0] if "/loss" in key}
     assert terms == {"graph-text", "cross_modal_matching", "masked_text", "graph_links"}
     report = (run / "report.html").read_text()
-    for title in ("What the text encoder looks at", "Nearest structures", "What the knowledge graph says of a molecule"):
+    for title in (
+        "What the text encoder looks at",
+        "Nearest structures",
+        "What the knowledge graph says of a molecule",
+    ):
         assert title in report
     saved = SavedModel.from_pretrained(run)
     assert isinstance(saved.processors["neighbours"], NeighbourProcessor)
@@ -138,7 +144,14 @@ def test_retrieval_is_fine_tuned_from_it(run, tmp_path):
 def test_a_bundle_of_ones_own_is_trained_on(tmp_path):
     root = write(tmp_path / "bundle")
     words = ["--config", "molfm", "--data.layout", "molfm_bundle", "--data.root", str(root), "--data.layout_args", "{}"]
-    words += ["--run_dir", str(tmp_path / "run"), "--data.max_bad_share", "1", "--data.processors.text.init_args.min_frequency", "1"]
+    words += [
+        "--run_dir",
+        str(tmp_path / "run"),
+        "--data.max_bad_share",
+        "1",
+        "--data.processors.text.init_args.min_frequency",
+        "1",
+    ]
     assert cli.main("molecules", "pretrain", [*words, *BRIEF, "--evaluation.figures", "[]"]) == 0
 
 
@@ -168,7 +181,10 @@ def released(model):
     out |= linear("graph_linear", width, width) | linear("mtm_head", 2, width) | linear("kg_linear", width, 64)
     out |= {"kg_encoder.ent_emb.weight": draw(8001, 64), "kg_encoder.rel_emb.weight": draw(17, 64)}
     at = "text_encoder.bert."
-    out |= {f"{at}embeddings.word_embeddings.weight": draw(1024, width), f"{at}embeddings.position_ids": torch.arange(96)}
+    out |= {
+        f"{at}embeddings.word_embeddings.weight": draw(1024, width),
+        f"{at}embeddings.position_ids": torch.arange(96),
+    }
     out |= {f"{at}embeddings.position_embeddings.weight": draw(text.max_length, width)}
     out |= {f"{at}embeddings.token_type_embeddings.weight": draw(2, width)} | norm(f"{at}embeddings.LayerNorm")
     for i in range(text.depth + model.fusion.depth):
@@ -215,7 +231,9 @@ def test_a_checkpoint_that_does_not_fit_changes_nothing_and_lists_all_faults(mod
     del tensors["mtm_head.bias"]
     tensors["text_proj_head.weight"] = torch.zeros(4, 4)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(CheckpointError, match=r"text_proj_head.weight: \(4, 4\) instead of \(128, 128\).*mtm_head.bias"):
+    with pytest.raises(
+        CheckpointError, match=r"text_proj_head.weight: \(4, 4\) instead of \(128, 128\).*mtm_head.bias"
+    ):
         load_molfm(model, tensors)
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, before[name])
@@ -225,5 +243,5 @@ def test_a_checkpoint_that_does_not_fit_changes_nothing_and_lists_all_faults(mod
 
 def test_a_model_of_other_parts_cannot_take_them(tree):
     other = setup.build_model(load_system(CONFIGS / "graph_text.yaml")["model"], 0)
-    with pytest.raises(ConfigError, match="need a GIN, a core.encoders.PostNormText"):
+    with pytest.raises(ConfigError, match=r"need a GIN, a core\.encoders\.PostNormText"):
         load_molfm(other, {})

@@ -83,9 +83,7 @@ def test_it_is_built_once_and_in_one_piece(splits):
 def test_bindings_are_named_by_the_text_unless_shuffled():
     for links, same in (("true", True), ("shuffled", False)):
         layout = BoundMolecules(split="test", most=100, links=links)
-        told = [
-            {line.split("protein ")[1] for line in r.sources["neighbours"].splitlines()} for r in layout
-        ]
+        told = [{line.split("protein ")[1] for line in r.sources["neighbours"].splitlines()} for r in layout]
         agree = [all(name in r.sources["text"] for name in names) for r, names in zip(layout, told, strict=True)]
         assert all(agree) if same else not any(agree)
     assert all("neighbours" not in r.sources for r in BoundMolecules(split="test", most=100, links="none"))
