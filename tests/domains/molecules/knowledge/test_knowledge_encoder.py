@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.errors import DataError
-from core.types import ModalityInput
-from domains.molecules.kg import HardestMarginLoss, MarginLoss, UnitTransE
+from core.errors import ConfigError, DataError
+from core.models import DualEncoder
+from core.objectives import Step
+from core.types import Batch, ModalityInput
+from domains.molecules.kg import DrawnLinks, FilteredNegatives, HardestMarginLoss, MarginLoss, UnitTransE
 from domains.molecules.knowledge import KnowledgeEncoder, NeighbourProcessor, PaddedEntities
 
 TRIPLES = {str(i): f"m{i}\thas\tg{i % 5}" for i in range(10)}
@@ -137,3 +139,24 @@ def test_only_the_best_scored_wrong_answer_counts():
     assert wrong.grad.tolist() == [[0, 0.5], [0, 0]]
     real = torch.tensor([[True, False], [False, False]])
     assert HardestMarginLoss(margin=2.0)(right, wrong, real).item() == pytest.approx((2 + 1 - 2) / 2)
+
+
+def test_links_are_drawn_from_the_graph_and_train_its_vectors(encoder, processor):
+    model = DualEncoder(
+        encoders={"knowledge": encoder}, modalities={"neighbours": "knowledge"}, dim=8,
+        projections={"neighbours": torch.nn.Identity()},
+    )  # fmt: skip
+    term = DrawnLinks(modality="neighbours", per_step=6, negatives=FilteredNegatives(per_positive=2))
+
+    def step(seed):
+        return Step(model=model, batch=Batch([], {}, {}), index=0, generator=torch.Generator().manual_seed(seed))
+
+    known = {tuple(t) for t in processor.triples_T3.tolist()}
+    drawn = term.triples(step(3))
+    assert drawn.shape == (6, 3)
+    assert {tuple(t) for t in drawn.tolist()} <= known
+    torch.testing.assert_close(term.triples(step(3)), drawn)
+    term(step(3))["loss"].backward()  # a batch without a single row still trains the graph
+    assert encoder.entities.vector.grad.abs().sum() > 0
+    with pytest.raises(ConfigError, match="per_step is 0"):
+        DrawnLinks(modality="neighbours", per_step=0)
