@@ -1,4 +1,4 @@
-"""The molecules suite: what models of molecules, of knowledge graphs, of texts with graphs and of entity linking claim."""
+"""The molecules suite: what models of molecules, reactions, knowledge graphs and texts with graphs claim."""
 
 ENTRIES = (
     "kg_text",

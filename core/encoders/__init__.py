@@ -5,6 +5,7 @@ from core.encoders.adapters import Adapter, ClassPatchAdapter, PatchAdapter, Tok
 from core.encoders.base import BlockContext, BlockHook, Encoder, SteppableEncoder, require_steps
 from core.encoders.cnn import ConvNet
 from core.encoders.image import ImageTransformer
+from core.encoders.post_norm_text import PostNormText
 from core.encoders.pyramid import SpatialPyramid
 from core.encoders.several import MultimodalEncoder
 from core.encoders.slices import SlicePooled
@@ -27,6 +28,7 @@ __all__ = [
     "ImageTransformer",
     "MultimodalEncoder",
     "PatchAdapter",
+    "PostNormText",
     "SlicePooled",
     "SpatialPyramid",
     "SteppableEncoder",

@@ -2,6 +2,7 @@
 
 from core.fusion.base import Fused, Fusion
 from core.fusion.co_attention import CoAttention, CoAttentionLayer
+from core.fusion.cross_encoder import CrossEncoder
 from core.fusion.joint import JointTransformer
 from core.fusion.late import ConcatFusion, LateFusion, MeanFusion, ProductOfExperts
 from core.fusion.missing import DropMissing, LearnedMissing, MissingPolicy, ZeroMissing
@@ -11,6 +12,7 @@ __all__ = [
     "CoAttention",
     "CoAttentionLayer",
     "ConcatFusion",
+    "CrossEncoder",
     "DropMissing",
     "Fused",
     "Fusion",

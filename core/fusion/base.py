@@ -43,20 +43,23 @@ class Fusion(nn.Module, ABC):
     ) -> Fused:
         """Fuse tokens of the same V rows. want: fusion layers to keep. stop_after: last layer to run, all when None."""
 
-    def check_streams(self, streams: Mapping[str, Tokens]) -> None:
-        """Raise ConfigError unless the streams are those of `inputs`, of these widths and of equally many rows."""
+    def check_streams(self, streams: Mapping[str, Tokens], optional: Collection[str] = ()) -> None:
+        """Raise ConfigError unless the streams are those of `inputs`, of these widths and of equally many rows.
+        optional: those of them that may be left out."""
         who = type(self).__name__
         for name in streams:
             if name not in self.inputs:
                 raise ConfigError(f"{who} got a stream '{name}'{nearest(name, self.inputs)}")
         for name, width in self.inputs.items():
+            if name not in streams and name in optional:
+                continue
             if name not in streams:
                 raise ConfigError(f"{who} got no stream '{name}'; it fuses {', '.join(self.inputs)}")
             if streams[name].x.shape[-1] != width:
                 raise ConfigError(
                     f"{who}: tokens of '{name}' have width {streams[name].x.shape[-1]}, inputs.{name} says {width}"
                 )
-        rows = {name: len(streams[name].x) for name in self.inputs}
+        rows = {name: len(streams[name].x) for name in self.inputs if name in streams}
         if len(set(rows.values())) > 1:
             name, count = next(item for item in rows.items() if item[1] != max(rows.values()))
             raise ConfigError(

@@ -40,6 +40,16 @@ def attend(
     return out.masked_fill(~some, 0.0)
 
 
+def attention_weights(q_BHNK: Tensor, k_BHMK: Tensor, mask_BM: Tensor | None = None) -> Tensor:
+    """(B, H, N, M) float32: what `attend` weighs values with, for pictures; rows without a real key are zeros."""
+    score = q_BHNK.float() @ k_BHMK.float().transpose(-1, -2) / q_BHNK.shape[-1] ** 0.5
+    if mask_BM is None:
+        return score.softmax(dim=-1)
+    allowed = mask_BM[:, None, None, :] if mask_BM.ndim == 2 else mask_BM[:, None]
+    weight = score.masked_fill(~allowed, torch.finfo(score.dtype).min).softmax(dim=-1)
+    return weight.masked_fill(~allowed, 0.0)
+
+
 def check_heads(width: int, heads: int, who: str) -> None:
     """Raise ConfigError unless `heads` divides `width`."""
     if width < 1 or heads < 1 or width % heads != 0:
@@ -70,6 +80,11 @@ class SelfAttention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         return self.out(_merge(attend(q, k, v, mask_BN, causal=self.causal, dropout=dropout)))
 
+    def weights(self, x_BND: Tensor, mask_BN: Tensor | None = None) -> Tensor:
+        """(B, H, N, N) float32, what each token looks at; for pictures. Not for causal attention."""
+        q, k, _ = (_split(part, self.heads) for part in self.qkv(x_BND).chunk(3, dim=-1))
+        return attention_weights(q, k, mask_BN)
+
 
 class CrossAttention(nn.Module):
     """Multi-head attention of one sequence on another. Raises ConfigError if heads do not fit.
@@ -91,3 +106,9 @@ class CrossAttention(nn.Module):
         k, v = (_split(part, self.heads) for part in self.key_value(context_BMD).chunk(2, dim=-1))
         dropout = self.dropout if self.training else 0.0
         return self.out(_merge(attend(q, k, v, mask_BM, dropout=dropout)))
+
+    def weights(self, x_BND: Tensor, context_BMD: Tensor, mask_BM: Tensor | None = None) -> Tensor:
+        """(B, H, N, M) float32, what each token of x looks at in the context; for pictures."""
+        q = _split(self.query(x_BND), self.heads)
+        k = _split(self.key_value(context_BMD).chunk(2, dim=-1)[0], self.heads)
+        return attention_weights(q, k, mask_BM)

@@ -6,6 +6,7 @@ from core.objectives.consistency import CrossConsistency, InModalConsistency
 from core.objectives.contrast.divergence import (
     BalancedBCE,
     Divergence,
+    HardestHinge,
     Hinge,
     Margin,
     ReverseKL,
@@ -76,6 +77,7 @@ from core.objectives.pixels import (
 from core.objectives.preference import ChoiceCE, ChoiceHinge
 from core.objectives.primary_components import PrimaryComponents, Unit
 from core.objectives.regression import CosineRegression
+from core.objectives.replaced_matching import ReplacedMatching
 from core.objectives.schedules import Staircase
 from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, MomentumTeacher, SavedTeacher, Teacher
 from core.objectives.tokens.balance import Balance, EqualWeights, LearnedUncertainty
@@ -104,7 +106,7 @@ from core.objectives.tokens.patch_losses import ClassCE, NormPixelMSE, PatchLoss
 from core.objectives.tokens.ramp import Ramp
 from core.objectives.tokens.self_distillation import MaskedSelfDistillation, Pooled, SelfDistillation
 from core.objectives.tokens.soft_masked_text import SoftMaskedText
-from core.objectives.tokens.sources import FromEncoder, FromFusion, TokenSource
+from core.objectives.tokens.sources import FromEncoder, FromFusion, FromFusionWith, TokenSource
 from core.objectives.tokens.token_masking import MaskedPooled, TokenMasking
 from core.objectives.topology import TopologyPreservation
 from core.objectives.views import (
@@ -164,6 +166,7 @@ __all__ = [
     "FixedScale",
     "FromEncoder",
     "FromFusion",
+    "FromFusionWith",
     "FromTeacher",
     "FrozenTeacher",
     "FusedLogits",
@@ -173,6 +176,7 @@ __all__ = [
     "GridMask",
     "GroupedKeys",
     "HardNegatives",
+    "HardestHinge",
     "Head",
     "Hinge",
     "IdentityCE",
@@ -244,6 +248,7 @@ __all__ = [
     "RandomNegatives",
     "Reduction",
     "ReleasedGather",
+    "ReplacedMatching",
     "Restored",
     "ReverseKL",
     "RingKeys",

@@ -47,6 +47,22 @@ class MarginLoss(LinkLoss):
         return _mean(lack_VK, real_VK)
 
 
+class HardestMarginLoss(LinkLoss):
+    """Mean of max(0, margin - right + hardest wrong): of several drawn wrong answers only the best scored one counts,
+    and gets gradient. With one wrong answer it is `MarginLoss`; a question without any counts 0."""
+
+    def __init__(self, *, margin: float = 0.2) -> None:
+        if margin <= 0:
+            raise ConfigError(f"HardestMarginLoss: margin is {margin}; give a positive number")
+        self.margin = margin
+
+    def __call__(self, right_V: Tensor, wrong_VK: Tensor, real_VK: Tensor | None = None) -> Tensor:
+        wrong_VK = wrong_VK.float()
+        if real_VK is not None:
+            wrong_VK = wrong_VK.masked_fill(~real_VK, torch.finfo(wrong_VK.dtype).min)
+        return F.relu(self.margin - right_V.float() + wrong_VK.amax(dim=1)).mean()
+
+
 class SelfAdversarialLoss(LinkLoss):
     """Half of -log sigmoid(margin + right), and of the wrong ones' -log sigmoid(-margin - wrong) weighted by softmax of
     temperature * wrong, without gradient (Sun et al. 2019). Margin 0 and scores 0 give ln 2; temperature 0 is a mean.

@@ -40,6 +40,13 @@ class TransE(FactorLinks):
         return tail_VD - self.vectors(relation_V)
 
 
+class UnitTransE(TransE):
+    """TransE as MolFM has it (Luo et al. 2023): a relation is divided by the sum of its moduli whenever it is read."""
+
+    def vectors(self, relation_V: Tensor) -> Tensor:
+        return F.normalize(super().vectors(relation_V), p=1.0, dim=-1)
+
+
 class DistMult(FactorLinks):
     """<h, r, t> (Yang et al. 2015); symmetric in head and tail."""
 

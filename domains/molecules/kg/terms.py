@@ -74,10 +74,10 @@ class SampledLinks(Term):
         self.negatives, self.loss = negatives or UniformNegatives(), loss or LogisticLoss()
 
     def forward(self, step: Step) -> dict[str, Tensor]:
-        if not step.has(self.modality):
+        triples_V3 = self.triples(step)
+        if triples_V3 is None:
             return {"loss": step.zero()}
         encoder, graph = link_encoder(step, self.modality)
-        triples_V3 = step.input(self.modality).x
         asked = questions(triples_V3, self.sides)
         drawn_QK, real_QK = self.negatives.draw(asked, graph, step.generator)
         candidate_QC = torch.cat([asked.answer_V[:, None], drawn_QK], dim=1)
@@ -88,6 +88,40 @@ class SampledLinks(Term):
             loss = self.loss(score_QC[:, 0], score_QC[:, 1:], real_QK)
         ahead = (score_QC[:, :1] > score_QC[:, 1:]).float().mean()
         return {"loss": loss, "right_ahead": ahead}
+
+    def triples(self, step: Step) -> Tensor | None:
+        """(V, 3) what the step asks about; None when there is nothing."""
+        return step.input(self.modality).x if step.has(self.modality) else None
+
+
+class DrawnLinks(SampledLinks):
+    """Triples of the graph, drawn anew in every step: for data whose rows are no triples but know a graph.
+
+    modality: one that a LinkEncoder reads.
+    """
+
+    name = "graph_links"
+
+    def __init__(
+        self,
+        *,
+        modality: str,
+        per_step: int = 128,
+        negatives: Negatives | None = None,
+        loss: LinkLoss | None = None,
+        sides: Sides = "both",
+    ) -> None:
+        super().__init__(modality=modality, negatives=negatives, loss=loss, sides=sides)
+        if per_step < 1:
+            raise ConfigError(f"DrawnLinks: per_step is {per_step}; give 1 or more")
+        self.per_step = per_step
+
+    def triples(self, step: Step) -> Tensor | None:
+        encoder, graph = link_encoder(step, self.modality)
+        if len(graph.triples_T3) == 0:
+            return None
+        drawn = torch.randint(len(graph.triples_T3), (self.per_step,), generator=step.generator)
+        return torch.from_numpy(graph.triples_T3)[drawn].to(next(encoder.parameters()).device)
 
 
 class AllLinks(Term):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.errors import ConfigError
-from core.objectives import BalancedBCE, Hinge, Margin, ReverseKL, RowCE, Sigmoid
+from core.objectives import BalancedBCE, HardestHinge, Hinge, Margin, ReverseKL, RowCE, Sigmoid
 from core.objectives.contrast.kernel import term_weights, tiled_loss
 from core.objectives.contrast.matrix import DotMatrix
 from core.objectives.contrast.targets import EachEqual, Equality, Ids, LabelSmooth, MaskedDuplicates, OneHot, Target
@@ -88,6 +88,11 @@ def row_margin(z: Tensor, q: Tensor, margin: float) -> Tensor:
     return total / len(z)
 
 
+def row_hardest(z: Tensor, q: Tensor, margin: float) -> Tensor:
+    hardest = z.masked_fill(q > 0, -torch.inf).amax(1)
+    return F.relu(margin + hardest - (q * z).sum(1)).mean()
+
+
 def row_hinge(z: Tensor, q: Tensor, margin: float) -> Tensor:
     over = (margin + z - (q * z).sum(1, keepdim=True)).clamp_min(0)
     return over[q == 0].sum() / len(z)
@@ -107,6 +112,8 @@ CASES = [
     (Margin(margin=0.1), EachEqual(key="k"), lambda z, q: row_margin(z, q, 0.1)),
     (Hinge(margin=0.3), OneHot(), lambda z, q: row_hinge(z, q, 0.3)),
     (Hinge(margin=0.3), Equality(key="k"), lambda z, q: row_hinge(z, q, 0.3)),
+    (HardestHinge(margin=0.3), OneHot(), lambda z, q: row_hardest(z, q, 0.3)),
+    (HardestHinge(margin=0.3), Equality(key="k"), lambda z, q: row_hardest(z, q, 0.3)),
 ]
 
 
@@ -151,7 +158,9 @@ def test_float32_and_bfloat16_inputs(rng, divergence, target, reference):
     torch.testing.assert_close(half.double(), rounded, rtol=3e-6, atol=3e-6)  # the inputs are rounded, nothing else
 
 
-@pytest.mark.parametrize("divergence", [ReverseKL(), Sigmoid(), BalancedBCE(), Margin(), Hinge()], ids=name)
+@pytest.mark.parametrize(
+    "divergence", [ReverseKL(), Sigmoid(), BalancedBCE(), Margin(), Hinge(), HardestHinge()], ids=name
+)
 def test_swapping_the_sides_swaps_the_directions(rng, divergence):
     a, b = pairs(rng)
     s = torch.tensor(4.0).double()
@@ -159,7 +168,9 @@ def test_swapping_the_sides_swaps_the_directions(rng, divergence):
     torch.testing.assert_close(run(divergence, OneHot(), b, a, s, shares=(0.3, 0.7)), forth, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("divergence", [ReverseKL(), Sigmoid(), BalancedBCE(), Margin(margin=-1), Hinge()], ids=name)
+@pytest.mark.parametrize(
+    "divergence", [ReverseKL(), Sigmoid(), BalancedBCE(), Margin(margin=-1), Hinge(), HardestHinge()], ids=name
+)
 def test_excluded_entries_count_nowhere(rng, divergence):
     """Rows 0 and 1 hold the same text: without entry (0, 1) row 0 sees what it would see if column 1 were not there."""
     a, b = (x.requires_grad_() for x in pairs(rng, rows=4))
@@ -182,7 +193,9 @@ def test_excluded_entries_count_nowhere(rng, divergence):
     torch.testing.assert_close(4 * d_row, 3 * torch.autograd.grad(alone, alone_a)[0][0], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("divergence", [RowCE(), ReverseKL(), Sigmoid(), BalancedBCE(), Margin(), Hinge()], ids=name)
+@pytest.mark.parametrize(
+    "divergence", [RowCE(), ReverseKL(), Sigmoid(), BalancedBCE(), Margin(), Hinge(), HardestHinge()], ids=name
+)
 @pytest.mark.parametrize("scale", [1e3, 1e5])
 def test_huge_logits_give_finite_values_and_gradients(rng, divergence, scale):
     a, b = (x.float().requires_grad_() for x in pairs(rng))
@@ -192,7 +205,9 @@ def test_huge_logits_give_finite_values_and_gradients(rng, divergence, scale):
     assert a.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("divergence", [ReverseKL(), Sigmoid(), BalancedBCE(), Margin(), Hinge()], ids=name)
+@pytest.mark.parametrize(
+    "divergence", [ReverseKL(), Sigmoid(), BalancedBCE(), Margin(), Hinge(), HardestHinge()], ids=name
+)
 def test_one_pair_alone_is_no_trouble(rng, divergence):
     a, b = (x.requires_grad_() for x in pairs(rng, rows=1))
     loss = run(divergence, OneHot(), a, b, torch.tensor(2.0).double())
