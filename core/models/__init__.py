@@ -1,5 +1,7 @@
 """Encoders, projections and fusion assembled for a purpose."""
 
+from core.models.beam_search import Continuations, beam_search
+from core.models.causal_lm import CausalLM, TransformerLM
 from core.models.codebook import Codebook, FromModel, Placeholder, QueryMap, WordCodebook
 from core.models.distillation import DistillationHead, MaskToken
 from core.models.dual_encoder import DualEncoder
@@ -17,8 +19,10 @@ from core.models.unet import UNetHead
 __all__ = [
     "AdapNetHead",
     "CaptionDecoder",
+    "CausalLM",
     "CodeProjection",
     "Codebook",
+    "Continuations",
     "ConvNeXtDecoder",
     "DistillationHead",
     "DualEncoder",
@@ -44,11 +48,13 @@ __all__ = [
     "TowerSegmenter",
     "Towers",
     "TowersEncoder",
+    "TransformerLM",
     "UNetHead",
     "WordCodebook",
     "WordDecoder",
     "WordProjection",
     "averaged",
+    "beam_search",
     "caption_greedily",
     "load_multimae",
     "random_rotation",
