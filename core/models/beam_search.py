@@ -66,9 +66,7 @@ def beam_search(
         total_VK, choice_VK = (total_VK[..., None] + log_p_VKW).flatten(1).topk(beams, dim=1)
         beam_VK, word_VK = choice_VK // words, choice_VK % words
         ended_VK, length_VK = ended_VK.gather(1, beam_VK), length_VK.gather(1, beam_VK)
-        ids_VKL = torch.cat(
-            [ids_VKL.gather(1, beam_VK[..., None].expand(-1, -1, position)), word_VK[..., None]], dim=2
-        )
+        ids_VKL = torch.cat([ids_VKL.gather(1, beam_VK[..., None].expand(-1, -1, position)), word_VK[..., None]], dim=2)
         length_VK = length_VK + ~ended_VK
         ended_VK = ended_VK | (word_VK == end_id)
         if bool(ended_VK.all()) or position == length - 1:

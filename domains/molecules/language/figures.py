@@ -67,7 +67,9 @@ class ContextLoss(Figure):
 
         def add(name: str, values_V: NDArray[np.float64], of: NDArray[np.str_]) -> None:
             if np.isfinite(values_V).any():
-                interval = bootstrap_interval(mean_statistic(values_V), len(values_V), groups_N=of, n=n_bootstrap, seed=seed)
+                interval = bootstrap_interval(
+                    mean_statistic(values_V), len(values_V), groups_N=of, n=n_bootstrap, seed=seed
+                )
                 out.update(interval.flat(f"context/{name}"))
 
         for name, values_V in whole.items():

@@ -20,7 +20,14 @@ from core.types import ModalityInput
 from domains.molecules.graphs.featurise import graph_of
 from domains.molecules.graphs.vocabulary import Graph
 from domains.molecules.graphs.vocabulary import vocabulary as vocabulary_called
-from domains.molecules.language.tokenizer import END_SMILES, GRAPH, MARKS, START_SMILES, characters, train_cased_tokenizer
+from domains.molecules.language.tokenizer import (
+    END_SMILES,
+    GRAPH,
+    MARKS,
+    START_SMILES,
+    characters,
+    train_cased_tokenizer,
+)
 from domains.molecules.processors.graph import GraphProcessor, string_of
 from domains.molecules.reactions.context import PRODUCT, Context, Member
 
@@ -82,7 +89,8 @@ class ContextProcessor(TextProcessor):
 
     def _words_of(self, context: Context) -> Iterator[str]:
         for member in context.members:
-            yield _told_of(member)
+            yield f"[Abstract] {member.abstract} {_values_of(member)}{member.role}: "
+        yield context.ask
         if context.target and not context.smiles:
             yield context.target
 
@@ -131,9 +139,15 @@ class ContextProcessor(TextProcessor):
                 first = (len(graphs) - 1) * self.queries
                 add(np.full(self.queries, self._id(GRAPH)), TEXT, np.arange(first, first + self.queries))
             add(self._text(". "), TEXT)
-            add(self._text(_told_of(member))[:room], TEXT)
+            add(self._told(member, room), TEXT)
         add(self._text(context.ask), TEXT)
         return np.concatenate(ids), np.concatenate(kinds), np.concatenate(slots), graphs
+
+    def _told(self, member: Member, room: int) -> np.ndarray:
+        """Abstract and properties in up to `room` tokens; the abstract is cut first, so that properties stay."""
+        values = self._text(_values_of(member))[:room]
+        abstract = self._text(f"[Abstract] {member.abstract} " if member.abstract else "")
+        return np.concatenate([abstract[: room - len(values)], values])
 
     def _target(self, context: Context) -> np.ndarray:
         told = self.smiles_ids(context.target, whole=True) if context.smiles else self._text(context.target)
@@ -210,10 +224,10 @@ def context_of(source: Any) -> Context:
     return Context.from_json(text) if text.lstrip().startswith("{") else Context((Member(text),))
 
 
-def _told_of(member: Member) -> str:
-    """Abstract and properties as text."""
+def _values_of(member: Member) -> str:
+    """Properties as text, with two decimals."""
     values = "; ".join(f"{name}: {value:.2f}" for name, value in member.properties.items())
-    return (f"[Abstract] {member.abstract} " if member.abstract else "") + (f"[Properties] {values} " if values else "")
+    return f" [Properties] {values}. " if values else ""
 
 
 @lru_cache(maxsize=20_000)

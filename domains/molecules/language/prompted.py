@@ -58,7 +58,9 @@ class GraphPromptedLM(Encoder):
             )
         made = getattr(self.graph, "vocabulary", processor.graphs)
         if made != processor.graphs:
-            raise ConfigError(f"the processor makes graphs of vocabulary '{processor.graphs}', the encoder reads '{made}'")
+            raise ConfigError(
+                f"the processor makes graphs of vocabulary '{processor.graphs}', the encoder reads '{made}'"
+            )
 
     def forward(
         self,

@@ -18,7 +18,7 @@ from domains.molecules.language.prompted import GraphPromptedLM
 
 
 class NextToken(Term):
-    """Cross-entropy of each told token given those before it, mean over the batch's told tokens, nats, float32 or finer.
+    """Cross-entropy of each told token given those before it, mean over the batch, nats, float32 or finer.
 
     The first token is never told, nor are padding, placeholders and, in contexts with a target, what stands before it.
     Values: "loss", "accuracy", "smiles" (loss of the characters of SMILES). Nothing to tell: an exact 0 with a graph.

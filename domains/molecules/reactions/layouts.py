@@ -11,11 +11,11 @@ from core.data.layout import Draws, Layout, Record, TrainingPlan
 from core.data.sampler import StepSampler
 from core.errors import ConfigError, nearest
 from domains.molecules.data.reactions import OpenExp
+from domains.molecules.reactions import styles
 from domains.molecules.reactions.context import CATALYST, PRODUCT, REACTANT, SOLVENT, Context, Member, by_role
 from domains.molecules.reactions.drawn import DrawnContexts
 from domains.molecules.reactions.molecule_texts import FILE, MoleculeText, read_texts, text_by_rule
 from domains.molecules.reactions.rule_made import RuleMadeReactions
-from domains.molecules.reactions import styles
 from domains.molecules.reactions.styles import EpochPlan
 from domains.molecules.reactions.weights import ReactionWeights
 

@@ -55,6 +55,5 @@ def text_by_rule(smiles: str) -> MoleculeText:
     told = paragraphs(facts, zlib.crc32(smiles.encode()))[0]
     return MoleculeText(
         told,
-        {"Molecular Weight": facts.weight, "XLogP": facts.log_p, "Polar Area": facts.polar_area,
-         "Rotatable Bonds": float(facts.rotatable)},
-    )  # fmt: skip
+        {"Molecular Weight": facts.weight, "LogP": facts.log_p, "Polar Area": facts.polar_area},
+    )
