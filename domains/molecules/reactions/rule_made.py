@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -90,6 +91,7 @@ def reactions(most: int) -> Iterator[dict[str, Any]]:
             number += 1
 
 
+@cache
 def building_blocks() -> dict[str, list[str]]:
     """Class -> SMILES of shipped molecules that hold its pattern once and none of the other classes' nucleophiles."""
     from domains.molecules.data.shipped import STRUCTURES
