@@ -7,6 +7,7 @@ from core.models.distillation import DistillationHead, MaskToken
 from core.models.dual_encoder import DualEncoder
 from core.models.hyper_projector import LowRank, Projector, ProjectorHypernet, averaged, random_rotation
 from core.models.joint import JointEncoder, JointModel
+from core.models.local_lm import LocalLM
 from core.models.map_segmenter import ConvNeXtDecoder, MapSegmenter
 from core.models.multimae_weights import load_multimae
 from core.models.projection import LinearProjection, MLPProjection, StandardisedProjection
@@ -30,6 +31,7 @@ __all__ = [
     "JointEncoder",
     "JointModel",
     "LinearProjection",
+    "LocalLM",
     "LowRank",
     "MLPProjection",
     "MapSegmenter",

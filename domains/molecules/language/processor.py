@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 
 from core.data.processor import Sample
-from core.data.text import CLS, PAD, SEP, TextProcessor
+from core.data.text import SPECIAL_TOKENS, TOKENIZER_FILE, TextProcessor, read_tokenizer
 from core.errors import CheckpointError, ConfigError, DataError
 from core.types import ModalityInput
 from domains.molecules.graphs.featurise import graph_of
@@ -42,7 +43,9 @@ class ContextProcessor(TextProcessor):
     A molecule: `Role: mark: [START_SMILES]...[END_SMILES]`, `queries` placeholders, `. `, `[Abstract] ...`,
     `[Properties] name: value; ...` with 2 decimals; a role is told when it changes. smiles_length: characters of a
     SMILES that are kept. budget: tokens of abstracts and properties in a context, shared equally by its molecules.
-    queries: placeholders of a graph, 0 for a model without graphs. vocabulary: of the graphs.
+    queries: placeholders of a graph, 0 for a model without graphs. graphs: their vocabulary. tokenizer_file: the
+    tokenizer.json of a local language model (byte-level, as GPT-2's or Galactica's), whose ids are kept and behind
+    which the marks are added, instead of a vocabulary that is learned.
 
     load: `ids` (T,), `labels` (T,) (-100 for placeholders, and for all before a target), `kinds` (T,) (0 text, 1
     SMILES, 2 SMILES of a product), `slots` (T,) (which of the P * Q graph vectors stands here, -1 none), `atoms`,
@@ -65,6 +68,7 @@ class ContextProcessor(TextProcessor):
         budget: int = 320,
         queries: int = 8,
         graphs: str = "hu2",
+        tokenizer_file: Path | None = None,
         of: str = "",
     ) -> None:
         super().__init__(vocab_size=vocab_size, max_length=max_length, min_frequency=min_frequency, of=of)
@@ -73,6 +77,7 @@ class ContextProcessor(TextProcessor):
                 f"smiles_length {smiles_length} must be positive, budget {budget} and queries {queries} 0 or more"
             )
         self.smiles_length, self.budget, self.queries, self.graphs = smiles_length, budget, queries, graphs
+        self.tokenizer_file = None if tokenizer_file is None else Path(tokenizer_file)
         self._graph_batch = GraphProcessor(vocabulary=graphs)
         self._corpus: list[str] = []
 
@@ -81,6 +86,10 @@ class ContextProcessor(TextProcessor):
 
     def fit(self, sources: Iterable[Any]) -> None:
         """Learn the words of the contexts, and of the texts that tables of the layout hold."""
+        if self.tokenizer_file is not None:
+            self._tokenizer = read_tokenizer(self.tokenizer_file)
+            self._tokenizer.add_special_tokens([*SPECIAL_TOKENS, *MARKS])
+            return
         texts = (text for source in sources for text in self._words_of(context_of(source)))
         self._tokenizer = train_cased_tokenizer(
             [*texts, *self._corpus], vocab_size=self.vocab_size, min_frequency=self.min_frequency
@@ -109,7 +118,7 @@ class ContextProcessor(TextProcessor):
             kinds = np.concatenate([kinds, np.full_like(told, SMILES if context.smiles else TEXT)])
             slots = np.concatenate([slots, np.full_like(told, NO_SLOT)])
         elif not context.ask:  # a whole context ends; a prompt goes on
-            ids, labels = np.append(ids, SEP), np.append(labels, SEP)
+            ids, labels = np.append(ids, self.end_id), np.append(labels, self.end_id)
             kinds, slots = np.append(kinds, TEXT), np.append(slots, NO_SLOT)
         kept = self.max_length
         return {
@@ -119,7 +128,7 @@ class ContextProcessor(TextProcessor):
         }  # fmt: skip
 
     def _prompt(self, context: Context) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Graph]]:
-        ids, kinds, slots = [np.array([CLS])], [np.array([TEXT])], [np.array([NO_SLOT])]
+        ids, kinds, slots = [np.array([self._id("[CLS]")])], [np.array([TEXT])], [np.array([NO_SLOT])]
         graphs: list[Graph] = []
 
         def add(found: np.ndarray, kind: int, slot: np.ndarray | None = None) -> None:
@@ -151,7 +160,7 @@ class ContextProcessor(TextProcessor):
 
     def _target(self, context: Context) -> np.ndarray:
         told = self.smiles_ids(context.target, whole=True) if context.smiles else self._text(context.target)
-        return np.append(told, SEP)
+        return np.append(told, self.end_id)
 
     def smiles_ids(self, smiles: str, *, whole: bool = False) -> np.ndarray:
         """Characters of a SMILES between its marks, `smiles_length` of them at most unless the `whole` is wanted."""
@@ -169,26 +178,33 @@ class ContextProcessor(TextProcessor):
     @property
     def never_told(self) -> tuple[int, ...]:
         """Ids that a continuation does not hold: padding, placeholders, and special tokens but the end."""
-        return (*(i for i in range(5) if i != SEP), self._id(GRAPH))
+        return (*(self._id(token) for token in SPECIAL_TOKENS if token != "[SEP]"), self._id(GRAPH))
+
+    @property
+    def end_id(self) -> int:
+        """Id of the token that ends a context."""
+        return self._id("[SEP]")
 
     def told_text(self, ids: Sequence[int]) -> str:
         """The text of told ids, up to the end token; of a SMILES, what stands between its marks."""
         kept = []
         for i in map(int, ids):
-            if i == SEP:
+            if i == self.end_id:
                 break
             kept.append(i)
         return self.tokenizer.decode(kept, skip_special_tokens=True).strip()
 
     def restore(self, folder: Any) -> None:
-        super().restore(folder)
-        missing = [mark for mark in MARKS if self.tokenizer.token_to_id(mark) is None]
+        path = Path(folder) / TOKENIZER_FILE
+        tokenizer = read_tokenizer(path)
+        missing = [mark for mark in (*SPECIAL_TOKENS, *MARKS) if tokenizer.token_to_id(mark) is None]
         if missing:
-            raise CheckpointError(f"{folder}: the tokenizer has no {', '.join(missing)}; it is not one of contexts")
+            raise CheckpointError(f"{path}: has no {', '.join(missing)}; it is not a tokenizer of contexts")
+        self._tokenizer = tokenizer
 
     def collate(self, samples: Sequence[Mapping[str, np.ndarray]]) -> ModalityInput:
         shape = len(samples), max(len(sample["ids"]) for sample in samples)
-        filled = {"ids": PAD, "labels": NOT_TOLD, "kinds": TEXT, "slots": NO_SLOT}
+        filled = {"ids": self._id("[PAD]"), "labels": NOT_TOLD, "kinds": TEXT, "slots": NO_SLOT}
         made = {name: torch.full(shape, value, dtype=torch.int64) for name, value in filled.items()}
         mask_VT = torch.zeros(shape, dtype=torch.bool)
         for row, sample in enumerate(samples):

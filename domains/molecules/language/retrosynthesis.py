@@ -111,7 +111,10 @@ class Retrosynthesis(Telling):
             rows.append([who, *figures.values()])
             numbers |= {f"{who.replace(' ', '_')}/{name}": value for name, value in figures.items()}
         tables: dict[str, tuple[list[str], list[list[Any]]]] = {
-            "Reactants told": (["told by", *each], [[who, *(f"{value:.3f}" for value in values)] for who, *values in rows])
+            "Reactants told": (
+                ["told by", *each],
+                [[who, *(f"{value:.3f}" for value in values)] for who, *values in rows],
+            )
         }
         if self.candidates:
             picked = self._picked(encoder, processor, first, known, compute, n_bootstrap, seed)

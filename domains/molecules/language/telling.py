@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from core.data.text import SEP
 from core.errors import ConfigError
 from core.training.precision import Compute
 from domains.molecules.language.processor import ContextProcessor, prompt_of
@@ -52,7 +51,7 @@ def tell(
         room = max(1, min(beams.length, encoder.lm.max_length - inp.x.shape[1]))
         with compute.autocast():
             found = encoder.tell(
-                inp, beams=beams.count, length=room, end_id=SEP, never=processor.never_told,
+                inp, beams=beams.count, length=room, end_id=processor.end_id, never=processor.never_told,
                 length_penalty=beams.penalty,
             )  # fmt: skip
         for ids_KL, score_K in zip(found.ids.tolist(), found.score.tolist(), strict=True):

@@ -61,7 +61,9 @@ def test_smiles_are_single_characters_of_a_kind(processor):
 def test_budgets_are_shared_and_smiles_are_cut(processor):
     small = ContextProcessor(vocab_size=400, queries=0, budget=12, smiles_length=4)
     small.adopt(processor)
-    whole = Context((Member("CCCCCCC", abstract="words " * 50, properties={"LogP": 1.0}), Member("CO", abstract="x " * 50)))
+    whole = Context(
+        (Member("CCCCCCC", abstract="words " * 50, properties={"LogP": 1.0}), Member("CO", abstract="x " * 50))
+    )
     ids = small.encode_context(whole)["ids"]
     said = text(small, ids)
     assert "[START_SMILES]CCCC[END_SMILES]. " in said
@@ -75,7 +77,9 @@ def test_budgets_are_shared_and_smiles_are_cut(processor):
 def test_properties_stay_when_the_abstract_is_cut(processor):
     small = ContextProcessor(vocab_size=400, queries=0, budget=40)
     small.adopt(processor)
-    said = text(small, small.encode_context(Context((Member("C", abstract="long " * 90, properties={"LogP": -1.234}),)))["ids"])
+    said = text(
+        small, small.encode_context(Context((Member("C", abstract="long " * 90, properties={"LogP": -1.234}),)))["ids"]
+    )
     assert said.endswith("[Properties] LogP: -1.23. [SEP]")
 
 
@@ -136,3 +140,24 @@ def test_too_long_a_context_is_cut_and_says_how_much(processor):
     sample = short.encode_context(Context(MEMBERS))
     assert len(sample["ids"]) == 20
     assert sample["dropped"] == len(processor.encode_context(Context(MEMBERS))["ids"]) - 20
+
+
+def test_a_local_tokenizer_keeps_its_ids_and_gets_the_marks_behind_them(processor, tmp_path):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    local = Tokenizer(models.BPE({sign: i for i, sign in enumerate(alphabet)}, []))
+    local.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    local.save(str(tmp_path / "tokenizer.json"))
+    made = ContextProcessor(queries=QUERIES, tokenizer_file=tmp_path / "tokenizer.json")
+    made.fit([])
+    assert made.vocabulary == 256 + 5 + 3
+    sample = made.encode_context(Context(MEMBERS))
+    assert made.tokenizer.id_to_token(int(sample["ids"][-1])) == "[SEP]"
+    assert alphabet[int(sample["ids"][1])] == "R"
+    assert (sample["ids"] == made.tokenizer.token_to_id("<mol>")).sum() == 3 * QUERIES
+    made.save(tmp_path)
+    again = ContextProcessor(queries=QUERIES)
+    again.restore(tmp_path)
+    np.testing.assert_array_equal(again.encode_context(Context(MEMBERS))["ids"], sample["ids"])
+    assert not {made.end_id} & set(made.never_told)

@@ -111,8 +111,8 @@ def test_the_loss_is_that_of_a_plain_loop_and_leaves_placeholders_out(model, pro
 def test_what_is_not_told_has_no_gradient(model, processor):
     inp = batch_of(processor, CONTEXTS[1:])
     states = model(inp).tokens.x.detach().requires_grad_()
-    from domains.molecules.language.terms import token_errors, told
     from core.types import Encoded, Tokens
+    from domains.molecules.language.terms import token_errors, told
 
     inp.extra["labels"][:, 5:] = NOT_TOLD
     encoded = Encoded(pooled=states[:, 0], tokens=Tokens(x=states))

@@ -61,7 +61,16 @@ def test_a_pretrained_run_measures_held_out_contexts_and_its_model_is_loaded(nam
 
 def finetune(name, runs, root, *more):
     words = ["--config", name, "--from_run", str(runs / "reactxt"), "--run_dir", str(runs / name), *BRIEF, *FEW]
-    words += ["--bootstrap", "5", "--data.root", str(root), "--task.init_args.beams", "2", "--task.init_args.length", "12"]
+    words += [
+        "--bootstrap",
+        "5",
+        "--data.root",
+        str(root),
+        "--task.init_args.beams",
+        "2",
+        "--task.init_args.length",
+        "12",
+    ]
     assert cli.main("molecules", "finetune", [*words, *more]) == 0
     return json.loads((runs / name / "summary.json").read_text())
 

@@ -23,7 +23,9 @@ def write_openexp(root, texts=None):
     for name in ("train", "valid", "test"):
         (root / f"{name}.json").write_text(json.dumps(ROWS), encoding="utf-8")
     if texts is not None:
-        rows = [{"canon_smiles": s, **({"abstract": a} if a else {}), "Molecular Weight": 12.345} for s, a in texts.items()]
+        rows = [
+            {"canon_smiles": s, **({"abstract": a} if a else {}), "Molecular Weight": 12.345} for s, a in texts.items()
+        ]
         (root / "Abstract_property.json").write_text(json.dumps(rows), encoding="utf-8")
     return root
 

@@ -18,7 +18,9 @@ def dense_weights(members):
         for m in row:
             count[m] = count.get(m, 0) + 1
     sums = [sum(1 / count[m] for m in row) for row in members]
-    return [s / sum(sums) for s in sums], [[1 / count[m] / s for m in row] for row, s in zip(members, sums, strict=True)]
+    return [s / sum(sums) for s in sums], [
+        [1 / count[m] / s for m in row] for row, s in zip(members, sums, strict=True)
+    ]
 
 
 def test_weights_are_those_of_the_formula():
@@ -61,7 +63,13 @@ def test_every_style_draws_without_replacement_and_the_same_for_a_seed(name):
             row = MEMBERS[reaction]
             places = [row.index(m) for m in molecules]
             assert places in (sorted(places), sorted(places, reverse=True))
-    expected = {"weighted_rxn": (4, 0), "uniform_rxn": (4, 0), "hybrid": (4, 2), "uniform_mol": (0, 4), "single_mol": (0, 4)}
+    expected = {
+        "weighted_rxn": (4, 0),
+        "uniform_rxn": (4, 0),
+        "hybrid": (4, 2),
+        "uniform_mol": (0, 4),
+        "single_mol": (0, 4),
+    }
     assert (len(reactions), len(first) - len(reactions)) == expected[name]
 
 
