@@ -31,19 +31,21 @@ from domains.molecules.language.processor import context_of
 from domains.molecules.reactions.layouts import ReactionContexts
 
 REACTIONS, SINGLE, BEHIND = "reaction contexts", "single molecules", "single molecules, asked in reactions"
+MOLECULES = 3  # of a reaction
 SPLITS = {"train": "train.json", "val": "valid.json", "test": "test.json"}
 
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """reactions: of training; held_out: of the test, with chains of their own. lr: peak, cosine."""
+    """reactions: of training; held_out: of the test, with chains of their own. batch_size: contexts of reactions in a
+    step; of single molecules three times as many, so that both arms see as many molecules. lr: peak, cosine."""
 
-    steps: int = 600
-    batch_size: int = 16
-    width: int = 64
+    steps: int = 400
+    batch_size: int = 8
+    width: int = 48
     depth: int = 2
-    reactions: int = 600
-    held_out: int = 100
+    reactions: int = 400
+    held_out: int = 80
     lr: float = 3e-3
 
 
@@ -120,7 +122,8 @@ def trained(root: Path, style: str, design: Design, seed: int) -> tuple[float, f
     """Nats per token of held-out products, behind their reactants and alone, after training on contexts of a style."""
     layouts = {
         split: ReactionContexts(
-            root=root, split=split, reactions="openexp", style=style, contexts=design.reactions,
+            root=root, split=split, reactions="openexp", style=style,
+            contexts=design.reactions * (MOLECULES if style == "single_mol" else 1),
             random=design.reactions // 10,
         )
         for split in SPLITS
@@ -132,8 +135,10 @@ def trained(root: Path, style: str, design: Design, seed: int) -> tuple[float, f
         lm = TransformerLM(vocab_size=400, width=design.width, depth=design.depth, heads=4, max_length=160)
         model = DualEncoder(encoders={"lm": GraphPromptedLM(lm=lm)}, modalities={"context": "lm"}, dim=8)
 
+    contexts_of_step = design.batch_size * (MOLECULES if style == "single_mol" else 1)
+
     def make_loader(*, total: int, start: int, rank: int, world: int) -> DataLoader[Batch]:
-        plan = TrainingPlan(design.batch_size, total, start, seed, True, rank, world)
+        plan = TrainingPlan(contexts_of_step, total, start, seed, True, rank, world)
         drawn = layouts["train"].draws({"context": processor}, plan)
         assert drawn is not None
         return DataLoader(drawn.dataset, batch_sampler=drawn.sampler, collate_fn=Collate({"context": processor}, ()))

@@ -1,8 +1,8 @@
 """One ranked list from the predictions for several augmentations of one input (ReactXT, Liu et al. 2024).
 
 score = sum over the augmentations a that hold it of 1 / (alpha * rank_a + 1), less the best rank, less `by_length`
-times how much longer or shorter it is than the input, less `by_length` times its length. Ranks count from 0, after invalid
-strings are taken out; strings that are the same molecules count together.
+times how much longer or shorter it is than the input, less `by_length` times its length. Ranks count from 0, after
+invalid strings are taken out; strings that are the same molecules count together.
 """
 
 from __future__ import annotations

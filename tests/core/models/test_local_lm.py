@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-
-transformers = pytest.importorskip("transformers")
+import transformers
 
 from core.errors import CheckpointError
 from core.models import beam_search

@@ -13,7 +13,8 @@ ROWS = [
      "SOLVENT": ["CN(C)C=O"], "actions": "ADD $1$ ; ADD $2$ ; STIR for @1@ at #1# ; FILTER keep filtrate ; YIELD $-1$",
      "source": "a patent",
      "extracted_molecules": {"NCc1ccccc1": "$1$", "O=C(O)c1ccco1": "$2$", "O=C(NCc1ccccc1)c1ccco1": "$-1$"},
-     "extracted_temperature": {"25 °C": "#1#"}, "extracted_duration": {"overnight": "@1@"}, "molecules": [], "score": 1},
+     "extracted_temperature": {"25 °C": "#1#"}, "extracted_duration": {"overnight": "@1@"}, "molecules": [],
+     "score": 1},
 ]  # fmt: skip
 
 

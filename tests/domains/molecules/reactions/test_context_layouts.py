@@ -115,7 +115,7 @@ def test_a_molecule_that_has_no_graph_is_left_out_of_its_drawn_context(tmp_path)
         root=tmp_path, split="train", reactions="openexp", style="uniform_rxn", contexts=1, molecules=9
     )
     processor = ContextProcessor(vocab_size=512, queries=2)
-    processor.fit(["CCO"] + [layout.record(0).sources["context"]])
+    processor.fit(["CCO", layout.record(0).sources["context"]])
     drawn = layout.draws({"context": processor}, TrainingPlan(1, 1, 0, 0, True))
     assert len(drawn.dataset.context(0, 0).members) == 5
     assert len(drawn.dataset[0, 0]["inputs"]["context"]["atom_counts"]) == 4  # all but what RDKit refuses
@@ -165,7 +165,7 @@ def test_layouts_that_do_not_fit_are_refused_by_name(tmp_path):
         CaptionContexts(root=tmp_path, split="test", layout="uspto50k")
     with pytest.raises(ConfigError, match=r"'uspto50k' reads a folder; give it with --data\.root"):
         RetrosynthesisContexts(split="test", layout="uspto50k")
-    with pytest.raises(ConfigError, match="there is no 'openxp'.*openexp"):
+    with pytest.raises(ConfigError, match=r"there is no 'openxp'.*openexp"):
         ReactionContexts(split="test", reactions="openxp")
     with pytest.raises(ConfigError, match="are read from a folder"):
         ReactionContexts(split="test", reactions="openexp")

@@ -93,7 +93,7 @@ def test_a_reaction_is_told_backward_with_the_given_probability(backward, expect
 
 def test_reversal_undoes_itself_and_json_keeps_everything():
     context = Context(
-        (Member("CCO", REACTANT, mark="$1$", abstract="An alcohol.", properties={"LogP": -0.1}), Member("CC=O", PRODUCT)),
+        (Member("CCO", REACTANT, mark="$1$", abstract="One.", properties={"LogP": -0.1}), Member("CC=O", PRODUCT)),
         ask="Action sequence: ", target="STIR for @1@",
     )  # fmt: skip
     assert context.reversed() != context
@@ -111,7 +111,7 @@ def test_a_molecule_with_two_roles_keeps_the_first():
 
 
 def test_a_wrong_name_or_plan_is_named():
-    with pytest.raises(ConfigError, match="there is no 'hybird'.*hybrid"):
+    with pytest.raises(ConfigError, match=r"there is no 'hybird'.*hybrid"):
         style("hybird")
     with pytest.raises(ConfigError, match="0 contexts"):
         EpochPlan(contexts=0, random=0)
