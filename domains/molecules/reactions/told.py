@@ -9,6 +9,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
+from core.config.check import FaultFinder
 from core.data.layout import Layout, Record
 from core.data.text import read_text
 from core.errors import ConfigError
@@ -44,6 +45,9 @@ class ToldContexts(Layout):
         where = {} if root is None else {"root": root}
         if root is None and layout not in ("", "shipped", "rule_made_reactions"):
             raise ConfigError(f"data.root: layout '{layout}' reads a folder; give it with --data.root DIR")
+        finder = FaultFinder()
+        finder.arguments("data.layout_args.arguments", cls, arguments or {}, given=("root", "split"))
+        finder.raise_if_any("data.layout_args")
         self.inner: Any = cls(split=split, **where, **(arguments or {}))  # type: ignore[arg-type]
         if self.needs not in self.inner.record(0).sources:
             raise ConfigError(

@@ -163,6 +163,8 @@ def test_layouts_that_do_not_fit_are_refused_by_name(tmp_path):
     write_uspto(tmp_path)
     with pytest.raises(ConfigError, match="USPTO-50k has product, reactants; CaptionContexts needs 'text'"):
         CaptionContexts(root=tmp_path, split="test", layout="uspto50k")
+    with pytest.raises(ConfigError, match=r"data\.layout_args\.arguments.*copys"):
+        RetrosynthesisContexts(root=tmp_path, split="test", layout="uspto50k", arguments={"copys": 2})
     with pytest.raises(ConfigError, match=r"'uspto50k' reads a folder; give it with --data\.root"):
         RetrosynthesisContexts(split="test", layout="uspto50k")
     with pytest.raises(ConfigError, match=r"there is no 'openxp'.*openexp"):
