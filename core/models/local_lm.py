@@ -42,6 +42,7 @@ class LocalLM(CausalLM[LocalCache]):
         folder = Path(folder).expanduser()
         if not (folder / "config.json").is_file():
             raise CheckpointError(f"{folder}: holds no config.json; give the folder of a local language model")
+        self.model: Any
         try:
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             if pretrained:
@@ -52,7 +53,7 @@ class LocalLM(CausalLM[LocalCache]):
                 self.model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
         except (OSError, ValueError, KeyError, RuntimeError) as err:
             raise CheckpointError(f"{folder}: not a causal language model of safetensors ({err})") from err
-        table = self.model.get_input_embeddings()
+        table: Any = self.model.get_input_embeddings()
         if tokens is not None and tokens > table.num_embeddings:
             self.model.resize_token_embeddings(tokens, mean_resizing=False)
             table = self.model.get_input_embeddings()

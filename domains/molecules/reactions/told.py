@@ -48,7 +48,7 @@ class ToldContexts(Layout):
         finder = FaultFinder()
         finder.arguments("data.layout_args.arguments", cls, arguments or {}, given=("root", "split"))
         finder.raise_if_any("data.layout_args")
-        self.inner: Any = cls(split=split, **where, **(arguments or {}))  # type: ignore[arg-type]
+        self.inner: Any = cls(split=split, **where, **(arguments or {}))
         if self.needs not in self.inner.record(0).sources:
             raise ConfigError(
                 f"layout_args.layout: {self.inner.name} has {', '.join(self.inner.record(0).sources)}; "
