@@ -59,10 +59,6 @@ class Retrosynthesis(Telling):
         self.writings, self.alpha, self.by_length = writings, alpha, by_length
         self.candidates, self.stereo = candidates, stereo
 
-    def scores(self, texts: Sequence[str], asked: Sequence[Context]) -> tuple[dict[str, float], dict[str, list[float]]]:
-        lists = [[self._key(text)] for text in texts]
-        return self._accuracy([[k for k in row if k] for row in lists], [self._key(c.target) for c in asked])[0], {}
-
     def _key(self, text: str) -> Key | None:
         return canonical(text, stereo=self.stereo)
 

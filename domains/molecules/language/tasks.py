@@ -106,6 +106,10 @@ class Telling(Task):
             return found
         return [found[int(i)] for i in np.linspace(0, len(found), most, endpoint=False)]
 
+
+class ToldTexts(Telling):
+    """Told texts against the right ones, beside what is told without a model."""
+
     def evaluate(
         self, model: Downstream, data: DataModule, compute: Compute, *, folder: Path, n_bootstrap: int, seed: int
     ) -> Outcome:
@@ -165,7 +169,7 @@ class Telling(Task):
         return {}
 
 
-class Captioning(Telling):
+class Captioning(ToldTexts):
     """What is said about a molecule: BLEU-2 and 4, ROUGE-1, 2 and L, METEOR by exact words, share of exact texts."""
 
     def scores(self, texts: Sequence[str], asked: Sequence[Context]) -> tuple[dict[str, float], dict[str, list[float]]]:
@@ -174,7 +178,7 @@ class Captioning(Telling):
         return {**caption_scores(texts, right), "exact": float(np.mean(exact))}, {"exact": exact}
 
 
-class Procedures(Telling):
+class Procedures(ToldTexts):
     """How a reaction is carried out: validity, shares of texts with an edit similarity of 100, 90, 75 and 50%, and the
     figures of captions."""
 

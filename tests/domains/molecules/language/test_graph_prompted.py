@@ -169,3 +169,12 @@ def test_parts_that_do_not_fit_are_named(model, processor):
         GraphPromptedLM(lm=model.lm, graph=model.graph)
     with pytest.raises(ConfigError, match=r"context_width is 12, graphs have width 10"):
         GraphPromptedLM(lm=model.lm, graph=model.graph, former=QueryFormer(width=12, depth=1, heads=2, queries=2))
+
+
+def test_losses_are_float32_under_bf16(model, processor):
+    inp = batch_of(processor)
+    plain = NextToken()(step_of(model, inp))["loss"]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = NextToken()(step_of(model, inp))["loss"]
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(plain.item(), abs=0.05)
