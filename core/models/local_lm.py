@@ -44,10 +44,10 @@ class LocalLM(CausalLM[LocalCache]):
             raise CheckpointError(f"{folder}: holds no config.json; give the folder of a local language model")
         self.model: Any
         try:
-            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            config = AutoConfig.from_pretrained(folder, local_files_only=True)
             if pretrained:
                 self.model = AutoModelForCausalLM.from_pretrained(
-                    folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+                    folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
                 )
             else:
                 self.model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
