@@ -151,5 +151,5 @@ def trained(root: Path, style: str, design: Design, seed: int) -> tuple[float, f
     even = np.full(processor.vocabulary, 1 / processor.vocabulary)
     behind = told_losses(model, processor, contexts, compute, "context", even)["product_nats"]
     single = [alone for context in contexts for alone in product_alone(context)]
-    alone = told_losses(model, processor, single, compute, "context", even)["product_nats"]
+    alone = told_losses(model, processor, single, compute, "context", even)["smiles_nats"]
     return float(behind.mean()), float(alone.mean())

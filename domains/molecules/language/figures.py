@@ -6,6 +6,7 @@ Shape legend: V = contexts, T = tokens, M = told tokens.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -76,7 +77,7 @@ class ContextLoss(Figure):
             add(name, values_V, groups)
         if products:
             alone = told_losses(model, processor, [c for _, c in products], compute, self.modality, frequencies_W)
-            add("product_alone_nats", alone["product_nats"], groups[[i for i, _ in products]])
+            add("product_alone_nats", alone["smiles_nats"], groups[[i for i, _ in products]])
         return out
 
 
@@ -90,8 +91,8 @@ def contexts_of(data: DataModule, split: str, modality: str, most: int) -> tuple
 
 
 def product_alone(context: Context) -> list[Context]:
-    """The products of a context, each in a context of its own."""
-    return [Context((member,)) for member in context.members if member.role == PRODUCT]
+    """The products of a context, each in a context of its own and without a role, as single molecules are told."""
+    return [Context((replace(member, role=""),)) for member in context.members if member.role == PRODUCT]
 
 
 def token_frequencies(data: DataModule, modality: str) -> NDArray[np.float64]:
