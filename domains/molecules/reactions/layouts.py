@@ -34,12 +34,13 @@ def open_reactions(reactions: str, *, split: str, root: Path | None, **arguments
 
 
 class ReactionContexts(Layout):
-    """Modality "context": the whole forward reaction of each record; training draws contexts by `style` instead.
+    """Modality "context": the forward reaction of each record; training draws contexts by `style` instead.
 
     reactions: "rule_made", or "openexp" below `root`. Abstracts and properties come from Abstract_property.json in the
     root where there is one (molecules without an abstract are then in no context), and are made by rule from the
     structure where there is none. style: one of `domains.molecules.reactions.styles`. contexts, random: of an epoch.
-    molecules: most in a drawn context. backward: probability of product before reactants. most: rule-made reactions.
+    molecules: most in a context, drawn or of a record (which keeps its product and reactants first). backward:
+    probability of product before reactants. most: rule-made reactions.
     """
 
     name: ClassVar[str] = "ReactionContexts"
@@ -95,9 +96,16 @@ class ReactionContexts(Layout):
 
     def record(self, index: int) -> Record:
         found = self.reactions.record(index)
-        members = tuple(self.member(smiles, role) for smiles, role in self.roles(index).items())
+        members = tuple(self.member(smiles, role) for smiles, role in self._kept(self.roles(index)).items())
         sources = {"context": Context(members).to_json()} if members else {}
         return Record(found.id, found.group, sources)
+
+    def _kept(self, roles: dict[str, str]) -> dict[str, str]:
+        """At most as many molecules as a drawn context has: products, then reactants, catalysts and solvents, in the
+        order they stood in. A longer context has positions that training never saw."""
+        order = (PRODUCT, REACTANT, CATALYST, SOLVENT)
+        first = sorted(roles, key=lambda smiles: order.index(roles[smiles]))[: self.plan.molecules]
+        return {smiles: role for smiles, role in roles.items() if smiles in first}
 
     @cached_property
     def numbered(self) -> tuple[list[str], ReactionWeights]:

@@ -65,7 +65,7 @@ def test_openexp_is_read_whole_and_its_faults_are_named(tmp_path):
 
 
 def test_a_whole_reaction_goes_from_reactants_to_product_with_texts_made_by_rule(tmp_path):
-    layout = ReactionContexts(root=write_openexp(tmp_path), split="test", reactions="openexp")
+    layout = ReactionContexts(root=write_openexp(tmp_path), split="test", reactions="openexp", molecules=9)
     found = context(layout)
     assert [m.role for m in found.members] == ["Reactant", "Reactant", "Catalyst", "Solvent", "Product"]
     assert found.members[-1].smiles == "CC(=O)OCc1ccccc1"
@@ -73,6 +73,12 @@ def test_a_whole_reaction_goes_from_reactants_to_product_with_texts_made_by_rule
     assert set(found.members[0].properties) == {"Molecular Weight", "LogP", "Polar Area"}
     assert "made by rule" in layout.name
     assert layout.tables["procedures"]["7"] == ROWS[0]["actions"]
+
+
+@pytest.mark.parametrize(("most", "roles"), [(4, "RRCP"), (3, "RRP"), (1, "P")])
+def test_a_record_has_no_more_molecules_than_a_drawn_context(most, roles, tmp_path):
+    layout = ReactionContexts(root=write_openexp(tmp_path), split="test", reactions="openexp", molecules=most)
+    assert "".join(member.role[0] for member in context(layout).members) == roles
 
 
 def test_molecules_without_an_abstract_are_in_no_context_when_a_file_gives_them(tmp_path):
