@@ -3,6 +3,7 @@
 ENTRIES = (
     "kg_text",
     "kg_parity",
+    "reaction_contexts",
     "linking_features",
     "linking_levels",
     "graph_facts",

@@ -189,21 +189,26 @@ class TextProcessor(Processor):
             partial.write_text(self.tokenizer.to_str(pretty=True), encoding="utf-8")
 
     def restore(self, folder: Path) -> None:
-        from tokenizers import Tokenizer
-
         path = Path(folder) / TOKENIZER_FILE
-        try:
-            text = path.read_text(encoding="utf-8")
-            json.loads(text)  # the parser below is native code: it gets well-formed JSON only
-            tokenizer = Tokenizer.from_str(text)
-        except FileNotFoundError as err:
-            raise CheckpointError(f"{path}: is missing; without it the token ids mean nothing, copy it again") from err
-        except Exception as err:  # the library raises plain Exception
-            raise CheckpointError(f"{path}: not a readable tokenizer ({err}); copy it again") from err
+        tokenizer = read_tokenizer(path)
         found = [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS]
         if found != list(range(len(SPECIAL_TOKENS))):
             raise CheckpointError(f"{path}: {', '.join(SPECIAL_TOKENS)} have ids {found}; they must be 0 to 4 in order")
         self._tokenizer = tokenizer
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a tokenizer.json. Raises CheckpointError naming the file."""
+    from tokenizers import Tokenizer
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        json.loads(text)  # the parser below is native code: it gets well-formed JSON only
+        return Tokenizer.from_str(text)
+    except FileNotFoundError as err:
+        raise CheckpointError(f"{path}: is missing; without it the token ids mean nothing, copy it again") from err
+    except Exception as err:  # the library raises plain Exception
+        raise CheckpointError(f"{path}: not a readable tokenizer ({err}); copy it again") from err
 
 
 def read_text(path: Path) -> str:

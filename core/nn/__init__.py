@@ -8,6 +8,7 @@ from core.nn.norm import group_norm
 from core.nn.patch import ConvStem, PatchEmbed
 from core.nn.pooling import AttentionPool, ClsPool, LastPool, MaxPool, MeanMaxPool, MeanPool, PartsPool, Pooling
 from core.nn.positions import LearnedPositions, Positions, SinCosPositions, sincos
+from core.nn.query_former import QueryFormer
 from core.nn.simplex import sparsemax
 from core.nn.statistics import BatchNormPerKind, using_kind
 from core.nn.token_calibration import TokenCalibration
@@ -33,6 +34,7 @@ __all__ = [
     "PatchEmbed",
     "Pooling",
     "Positions",
+    "QueryFormer",
     "QueryPool",
     "SelfAttention",
     "SinCosPositions",

@@ -69,7 +69,8 @@ class OpenExp(Layout):
 
     {train,valid,test}.json: a list of {index, REACTANT[], PRODUCT[1], CATALYST[], SOLVENT[], actions, source,
     extracted_molecules {SMILES: "$k$"}, ...}. Steps are separated by " ; "; `$k$`, `#k#` and `@k@` stand for a
-    molecule, a temperature and a duration, and `$-1$` for the product. `placeholders` of a record undoes them.
+    molecule, a temperature and a duration, and `$-1$` for the product. `placeholders` of a record undoes them. The
+    graphs of the release (mol_graph_map.pt) are pickled objects: they are not read but made anew.
     """
 
     name: ClassVar[str] = "OpenExp"
@@ -85,12 +86,10 @@ class OpenExp(Layout):
             self._rows: list[dict[str, Any]] = json.loads(read_text(path))
         except json.JSONDecodeError as err:
             raise DataError(f"{path}: not JSON (line {err.lineno}); fetch it again") from None
+        if not isinstance(self._rows, list):
+            raise DataError(f"{path}: holds a {type(self._rows).__name__}; expected a list of reactions")
         for number, row in enumerate(self._rows):
-            absent = {"REACTANT", "PRODUCT", "actions"} - set(row)
-            if absent or len(row["PRODUCT"]) != 1:
-                raise DataError(
-                    f"{path}: reaction {number}: needs REACTANT, one PRODUCT and actions ({sorted(absent)} absent)"
-                )
+            _check_reaction(row, f"{path}: reaction {number}")
         refuse_empty(len(self._rows), owner=self.name, where=path, expected="a list of reactions")
 
     def __len__(self) -> int:
@@ -104,13 +103,36 @@ class OpenExp(Layout):
         name = str(row.get("index", index))
         return Record(name, name, sources)
 
+    def roles(self, index: int) -> dict[str, list[str]]:
+        """Role ("REACTANT", "CATALYST", "SOLVENT", "PRODUCT") -> SMILES of one reaction, in that order of roles."""
+        row = self._rows[index]
+        return {role: list(row.get(role) or []) for role in (*ROLES, "PRODUCT")}
+
     def placeholders(self, index: int) -> dict[str, str]:
         """Placeholder -> what it stands for, of one reaction."""
         row = self._rows[index]
         given: dict[str, str] = {"$-1$": row["PRODUCT"][0]}
         for table in ("extracted_molecules", "extracted_temperature", "extracted_duration"):
-            given |= {mark: text for text, mark in row.get(table, {}).items()}
+            given |= {mark: text for text, mark in (row.get(table) or {}).items()}
         return given
+
+
+def _check_reaction(row: Any, where: str) -> None:
+    """Raises DataError naming the key of a reaction that is absent or of another kind."""
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: is a {type(row).__name__}; expected a mapping with REACTANT, PRODUCT and actions")
+    absent = {"REACTANT", "PRODUCT", "actions"} - set(row)
+    if absent or len(row["PRODUCT"]) != 1:
+        raise DataError(f"{where}: needs REACTANT, one PRODUCT and actions ({sorted(absent)} absent)")
+    for role in (*ROLES, "PRODUCT"):
+        found = row.get(role) or []
+        if not isinstance(found, list) or not all(isinstance(smiles, str) and smiles for smiles in found):
+            raise DataError(f"{where}: {role} is not a list of SMILES")
+    for table in ("extracted_molecules", "extracted_temperature", "extracted_duration"):
+        if not isinstance(row.get(table) or {}, dict):
+            raise DataError(f"{where}: {table} is not a mapping from what it stands for to the placeholder")
+    if not isinstance(row["actions"], str):
+        raise DataError(f"{where}: actions is a {type(row['actions']).__name__}; expected steps joined by ' ; '")
 
 
 def restored(procedure: str, placeholders: dict[str, str]) -> str:

@@ -1,0 +1,1 @@
+"""Reactions as contexts of molecules: how they are drawn, told and scored."""
