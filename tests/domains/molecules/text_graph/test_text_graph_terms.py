@@ -106,7 +106,7 @@ def test_distance_decoders_score_as_written_out_in_their_published_range(kind):
     h, t = decoder.states(torch.randn(2, 5, W, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
     r = torch.tensor([0, 1, 2, 0, 1])
     if kind is TransEDecoder:
-        wanted = -(h + decoder.links.relation[r] - t).abs().sum(1)
+        wanted = -(h + decoder.links.relation[r] - t).norm(dim=1)
     else:
         (a, b), (c, d) = (x.chunk(2, dim=1) for x in (h, t))
         turned = torch.complex(a, b) * torch.polar(torch.ones_like(a), decoder.links.phase[r])
@@ -114,6 +114,7 @@ def test_distance_decoders_score_as_written_out_in_their_published_range(kind):
     torch.testing.assert_close(decoder.scores(h, r, t[:, None], heads=False)[:, 0], wanted)
     torch.testing.assert_close(decoder.scores(t, r, h[:, None], heads=True)[:, 0], wanted)
     assert decoder.margin == 6
+    assert decoder.relation_size().item() <= ((6 + 2) / W) ** 2  # relations are in the range of the states
     assert h.std(dim=1, correction=0).mean().item() == pytest.approx((6 + 2) / W / 3**0.5, rel=1e-3)
 
 
