@@ -7,16 +7,12 @@ question.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from benchmarks.molecules._facts import figures_after_training
 from benchmarks.result import Comparison, Options, Result, per_seed
 
 GRAPH, TEXT, SHUFFLED = "text and graph", "text alone", "shuffled facts"
-TEXT_ALONE = {"data.processors.text_graph.nodes": 1}  # the context node, which links to nothing
-ARMS: dict[str, tuple[str, dict[str, Any]]] = {
-    GRAPH: ("true", {}), TEXT: ("true", TEXT_ALONE), SHUFFLED: ("shuffled", {})
-}  # fmt: skip
+ARMS = {GRAPH: ("greaselm", "true"), TEXT: ("greaselm_text", "true"), SHUFFLED: ("greaselm", "shuffled")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +25,8 @@ def run(options: Options, design: Design | None = None) -> Result:
     found = []
     for seed in options.seeds:
         of_seed = {}
-        for arm, (facts, changes) in ARMS.items():
-            figures = figures_after_training(
-                "greaselm", options.folder, facts=facts, seed=seed, steps=design.steps, changes=changes
-            )
+        for arm, (name, facts) in ARMS.items():
+            figures = figures_after_training(name, options.folder, facts=facts, seed=seed, steps=design.steps)
             of_seed[arm] = {"answers/accuracy": figures["answers/accuracy"]}
         found.append(of_seed)
     return Result(
@@ -44,7 +38,7 @@ def run(options: Options, design: Design | None = None) -> Result:
         rule="accuracy on questions about 300 compounds that no training question names",
         seeds=options.seeds,
         values=per_seed(found),
-        config={"design": asdict(design), "systems": ["greaselm"]},
+        config={"design": asdict(design), "systems": ["greaselm", "greaselm_text"]},
         comparisons=(Comparison("answers/accuracy", GRAPH, TEXT), Comparison("answers/accuracy", GRAPH, SHUFFLED)),
         notes=(
             "Chance is 1/4. Facts are the same ones in training and test with shuffled facts too, but wrong: answers "

@@ -5,6 +5,9 @@ Shape legend: S = triples, K = candidates of each, D = width of a node state.
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -54,9 +57,9 @@ class DistMultDecoder(LinkDecoder):
 class TransEDecoder(LinkDecoder):
     """gamma - ||h + r - t||; states are brought to the range of TransE's first values, (gamma + 2) / D."""
 
-    def __init__(self, *, relations: int, width: int, gamma: float = 12.0, p: int = 1) -> None:
+    def __init__(self, *, relations: int, width: int, gamma: float = 12.0, p: Literal[1, 2] = 2) -> None:
         reach = (gamma + 2) / width
-        links = TransE(relations=relations, dim=width, p=1 if p == 1 else 2)
+        links = TransE(relations=relations, dim=width, p=p)
         super().__init__(links=links, scale=reach / 3**0.5)
         self.margin = gamma
         nn.init.uniform_(links.relation, -reach, reach)
@@ -68,5 +71,10 @@ class RotatEDecoder(LinkDecoder):
     def __init__(self, *, relations: int, width: int, gamma: float = 12.0) -> None:
         if width % 2:
             raise ConfigError(f"RotatEDecoder: width is {width}; give an even number, half are imaginary parts")
-        super().__init__(links=RotatE(relations=relations, dim=width // 2), scale=(gamma + 2) / width / 3**0.5)
-        self.margin = gamma
+        reach = (gamma + 2) / width
+        super().__init__(links=RotatE(relations=relations, dim=width // 2), scale=reach / 3**0.5)
+        self.margin, self.reach = gamma, reach
+
+    def relation_size(self) -> Tensor:
+        """Of angles in the unit of the states, in which pi is (gamma + 2) / D."""
+        return super().relation_size() * (self.reach / math.pi) ** 2

@@ -1,7 +1,7 @@
 """The edges that messages run along: facts, links of the context node, their inverses, and self loops.
 
 Edge types: 0 and 1 link the context node to concepts of the question and of the answer, 2 + r is relation r, the
-inverse of type i is i + R + 2, and 2 (R + 2) is the self loop (GreaseLM's numbering; from memory).
+inverse of type i is i + R + 2, and 2 (R + 2) is the self loop (the numbering of GreaseLM and DRAGON).
 
 Shape legend: V = rows, N = nodes of a row (padded), P = real nodes of all rows, M = messages, R = relations.
 """

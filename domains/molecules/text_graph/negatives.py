@@ -47,12 +47,11 @@ class SubgraphNegatives:
             return drawn, None
         head, relation, tail = (part[:, None, None] for part in asked.triple_S3.unbind(dim=1))
         heads = torch.tensor([True, False], device=drawn.device)[None, :, None]
+        row_E, edge_E3 = real_VM.nonzero(as_tuple=True)[0], edges_VM3[real_VM]
+        nodes, relations = int(nodes_V.max()), int(edge_E3[:, 1].max()) + 1 if len(edge_E3) else 1
+
+        def key(row: Tensor, head: Tensor, relation: Tensor, tail: Tensor) -> Tensor:
+            return ((row * relations + relation) * nodes + head) * nodes + tail
+
         triple = (torch.where(heads, drawn, head), relation, torch.where(heads, tail, drawn))
-        row_E = real_VM.nonzero(as_tuple=True)[0]
-        known_E = _key(row_E, *edges_VM3[real_VM].unbind(dim=1), limits=edges_VM3)
-        return drawn, ~torch.isin(_key(asked.row_S[:, None, None], *triple, limits=edges_VM3), known_E)
-
-
-def _key(row: Tensor, head: Tensor, relation: Tensor, tail: Tensor, *, limits: Tensor) -> Tensor:
-    """A number for each triple of a graph. Nodes and relations stay below 2**20."""
-    return ((row * 2**12 + relation) * 2**20 + head) * 2**20 + tail
+        return drawn, ~torch.isin(key(asked.row_S[:, None, None], *triple), key(row_E, *edge_E3.unbind(dim=1)))

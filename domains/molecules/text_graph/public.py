@@ -1,8 +1,9 @@
 """The graph half of public DRAGON and GreaseLM checkpoints into our encoder, with a strict report.
 
-Names are those of `lmgnn.`; the two linear maps of the exchange, `ie_layer.layers.0-Linear` and `1-Linear`, are from
-memory. The text half (`embeddings`, `encoder.layer`) is a BERT or RoBERTa with norms behind the blocks, which
-`core.encoders.TextTransformer` is not: its names are returned as not used. Tested on made state dicts alone.
+Names are those of `lmgnn.` in the public code, with one hidden layer in the exchange and `residual_ie` 2. The text half
+(`embeddings`, `encoder.layer`) is a BERT or RoBERTa with norms behind the blocks, which `core.encoders.TextTransformer`
+is not: its names are returned as not used, and so are those of answer head and link decoder. Tested on made state dicts
+alone.
 """
 
 from __future__ import annotations
