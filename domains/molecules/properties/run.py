@@ -45,7 +45,7 @@ def run(where: Path, modality: str, sets: Sequence[str], *, seeds: int, most: in
     for name in sets:
         found = measured(name, most)
         figures = probed(trained, fresh, processor, found, seeds=seeds)
-        print(f"\n{name}: {found.about}")
+        print(f"\n{name}: {found.about}", flush=True)
         for kind, values in figures.items():
             print(f"  {kind:<24} {values.line()}")
         for other in BASELINES:
