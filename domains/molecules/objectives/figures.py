@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ import torch
 from core.data.datamodule import DataModule
 from core.errors import ConfigError, nearest
 from core.models.dual_encoder import DualEncoder
+from core.objectives.base import StepModel
 from core.training.figures import Figure
 from core.training.precision import Compute
 from domains.molecules.data.shipped import PROPERTIES, installed_sets
@@ -52,7 +53,7 @@ class HiddenAtomAccuracy(Figure):
             if self.modality not in batch.inputs:
                 continue
             inp = batch.inputs[self.modality].to(compute.device)
-            found = answers(model, model.heads[self.head], self.modality, masking, inp, generator)
+            found = answers(cast(StepModel, model), model.heads[self.head], self.modality, masking, inp, generator)
             hits.append((found.predicted.argmax(1) == found.kinds).cpu())
             kinds.append(found.kinds.cpu())
         if not hits:

@@ -45,7 +45,7 @@ def run(where: Path, modality: str, sets: Sequence[str], *, seeds: int, most: in
     for name in sets:
         found = measured(name, most)
         figures = probed(trained, fresh, processor, found, seeds=seeds)
-        print(f"\n{name}: {found.about}")
+        print(f"\n{name}: {found.about}", flush=True)
         for kind, values in figures.items():
             print(f"  {kind:<24} {values.line()}")
         for other in BASELINES:
@@ -112,10 +112,11 @@ def states(
     """(N, D) pooled states in evaluation mode; with `layers` the mean of every layer's tokens beside them."""
     was, device = encoder.training, next(encoder.parameters()).device
     encoder.eval()
+    depth: Any = getattr(encoder, "depth", 0)
     rows = []
     for first in range(0, len(samples), batch_size):
         inp = processor.collate(samples[first : first + batch_size]).to(device)
-        found = encoder(inp, want=range(int(encoder.depth)) if layers else ())  # type: ignore[call-overload]
+        found = encoder(inp, want=range(depth) if layers else ())
         parts = [found.pooled]
         for _, h_VND in sorted(found.layers.items()):
             real_VN1 = inp.mask[..., None] if inp.mask is not None else torch.ones_like(h_VND[..., :1])

@@ -87,7 +87,7 @@ class MorganBaseline:
     def labels(self, *, n_bootstrap: int, seed: int) -> ClassificationScores:
         """Logistic regression of each label, one strength for all; a label without both classes is not scored."""
         train, val, test = (self.parts[split] for split in SPLITS)
-        x = [self.counts[split] for split in SPLITS]
+        x: list[Any] = [self.counts[split] for split in SPLITS]  # float32: a probe computes in what it is given
         probe = LinearProbe().chosen(x[0], train.values, x[1], val.values)
         return classification_scores(
             probe.scores(x[0], train.values, x[2]), test.values, self.names, groups_N=test.groups,
