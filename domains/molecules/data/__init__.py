@@ -30,6 +30,13 @@ LAYOUTS = {
     "nations": "domains.molecules.kg.layouts:Nations",
     "inductive_triples": "domains.molecules.kg.layouts:InductiveTriples",
     "described_pairs": "domains.molecules.kg.rule_made:DescribedPairs",
+    "text_graph_csv": "domains.molecules.text_graphs.csv_layout:TextGraphCSV",
+    "ogbn_arxiv": "domains.molecules.text_graphs.ogbn_arxiv:OgbnArxiv",
+    "cora_tag": "domains.molecules.text_graphs.cora:CoraTAG",
+    "pubmed_tag": "domains.molecules.text_graphs.pubmed:PubMedTAG",
+    "multimodal_graph": "domains.molecules.text_graphs.multimodal_layout:MultimodalGraph",
+    "ring_graph": "domains.molecules.text_graphs.rule_made:RingGraph",
+    "group_graph": "domains.molecules.text_graphs.rule_made:GroupGraph",
 }
 
 
