@@ -76,7 +76,14 @@ from core.objectives.preference import ChoiceCE, ChoiceHinge
 from core.objectives.primary_components import PrimaryComponents, Unit
 from core.objectives.regression import CosineRegression
 from core.objectives.schedules import Staircase
-from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, MomentumTeacher, SavedTeacher, Teacher
+from core.objectives.teachers import (
+    CompatibleMomentum,
+    FrozenTeacher,
+    MomentumTeacher,
+    PartMomentum,
+    SavedTeacher,
+    Teacher,
+)
 from core.objectives.tokens.balance import Balance, EqualWeights, LearnedUncertainty
 from core.objectives.tokens.budgets import Component, DirichletBudget, MixtureBudget
 from core.objectives.tokens.captioning import Captioning, Context, EncoderContext, Query, QueryContext
@@ -213,6 +220,7 @@ __all__ = [
     "OneToMany",
     "Overuse",
     "Pair",
+    "PartMomentum",
     "PatchLoss",
     "PatchMixing",
     "PatchTask",

@@ -39,7 +39,9 @@ class NodeNorm(nn.BatchNorm1d):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.training and len(input) < 2:
-            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+            return F.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+            )
         return super().forward(input)
 
 
@@ -56,7 +58,11 @@ class GPSLayer(nn.Module):
         self.local, self.heads, self.dropout = local, heads, dropout
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(2 * width, width), nn.Dropout(dropout)
+            nn.Linear(width, 2 * width),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(2 * width, width),
+            nn.Dropout(dropout),
         )
         self.norms = nn.ModuleList(NodeNorm(width) for _ in range(3))
         nn.init.xavier_uniform_(self.qkv.weight)
@@ -71,7 +77,9 @@ class GPSLayer(nn.Module):
 
     def attention(self, h_AD: Tensor, graph: Packed) -> Tensor:
         """(A, D): each node reads the real nodes of its own graph."""
-        qkv_VNHd = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in graph.padded(self.qkv(h_AD)).chunk(3, -1))
+        qkv_VNHd = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in graph.padded(self.qkv(h_AD)).chunk(3, -1)
+        )
         allowed = graph.mask[:, None, None]
         # a graph without nodes has no row to attend to; its output is never read
         allowed = allowed | ~allowed.any(-1, keepdim=True)

@@ -19,6 +19,7 @@ from core.evaluation.probe import LinearProbe
 from core.models.dual_encoder import DualEncoder
 from core.training.figures import Figure
 from core.training.precision import Compute
+from domains.molecules.text_graphs.hashing import hashed_words
 from domains.molecules.text_graphs.vectors import NodeVectors, class_vectors, node_vectors, other_graph
 
 
@@ -27,14 +28,17 @@ class NodeClassification(Figure):
 
     probe: logistic regression on the frozen encoder's vectors of the training nodes, its strength chosen on the
     validation nodes. zero_shot: the class whose text is nearest by cosine, for models that read `text`. few_shot_K: the
-    nearest mean of K nodes of each of `ways` classes, episodes within the split. majority: share of the largest class.
+    nearest mean of K nodes of each of `ways` classes, episodes within the split. own_words_probe, own_words_zero_shot:
+    the same of the hashed words of a node's own text, without neighbours. majority: share of the largest class.
     layout: another text graph to classify, which nothing was trained on; its probe is trained on its training nodes.
     While training only zero-shot and few-shot are measured.
     """
 
     headline: ClassVar[Mapping[str, str]] = {
         "node classification, probe accuracy": "nodes/probe",
+        "  own words alone": "nodes/own_words_probe",
         "  zero-shot, class texts": "nodes/zero_shot",
+        "  own words against them": "nodes/own_words_zero_shot",
         "  5-shot episodes": "nodes/few_shot_5",
         "  largest class": "nodes/majority",
     }
@@ -60,7 +64,11 @@ class NodeClassification(Figure):
         self.prefix = f"nodes_of_{layout}" if layout else "nodes"
         if layout:
             name = f"nodes of {layout}, zero-shot transfer"
-            self.headline = {name: f"{self.prefix}/zero_shot", "  largest class there": f"{self.prefix}/majority"}  # type: ignore[misc]
+            self.headline = {
+                name: f"{self.prefix}/zero_shot",
+                "  own words there": f"{self.prefix}/own_words_zero_shot",
+                "  largest class there": f"{self.prefix}/majority",
+            }  # type: ignore[misc]
         self._other: DataModule | None = None
 
     def check(self, model: DualEncoder) -> None:
@@ -86,10 +94,16 @@ class NodeClassification(Figure):
                 model, data, found.texts, modality=self.text, template=self.template, compute=compute
             ).numpy()
             right["zero_shot"] = (found.vectors[rows] @ names_CE.T).argmax(axis=1) == label_R
+            words_CF = hashed_words([self.template.format(text) for text in found.texts], found.own.shape[1])
+            right["own_words_zero_shot"] = (found.own[rows] @ words_CF.T).argmax(axis=1) == label_R
         if n_bootstrap > 1 and split != "train":
-            sides = [node_vectors(model, data, part, modality=self.modality, compute=compute) for part in ("train", "val")]
+            sides = [
+                node_vectors(model, data, part, modality=self.modality, compute=compute) for part in ("train", "val")
+            ]
             if sides[0] is not None:
-                right["probe"] = probe_answers(sides[0], sides[1] if split != "val" else None, found, rows) == label_R
+                val = sides[1] if split != "val" else None
+                right["probe"] = probe_answers(sides[0], val, found, rows, of="pooled") == label_R
+                right["own_words_probe"] = probe_answers(sides[0], val, found, rows, of="own") == label_R
         for name, right_R in right.items():
             values |= accuracy(right_R, n_bootstrap=n_bootstrap, seed=seed).flat(name)
         for shots in self.shots:
@@ -109,18 +123,18 @@ def accuracy(right_R: NDArray[np.bool_], *, n_bootstrap: int, seed: int) -> Inte
 
 
 def probe_answers(
-    train: NodeVectors, val: NodeVectors | None, found: NodeVectors, rows: NDArray[np.int64]
+    train: NodeVectors, val: NodeVectors | None, found: NodeVectors, rows: NDArray[np.int64], *, of: str
 ) -> NDArray[np.int64]:
-    """Classes that one-against-all logistic regressions give to `rows`."""
-    probe = LinearProbe()
-    known = train.known()
-    train_ND, one_NC = train.pooled[known].astype(np.float64), one_hot(train.label[known], len(train.classes))
+    """Classes that one-against-all logistic regressions give to `rows`. of: the vectors they read, pooled or own."""
+
+    def known(side: NodeVectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        there = side.known()
+        return getattr(side, of)[there].astype(np.float64), one_hot(side.label[there], len(side.classes))
+
+    probe, learned = LinearProbe(), known(train)
     if val is not None and len(val.known()):
-        valid = val.known()
-        probe = probe.chosen(
-            train_ND, one_NC, val.pooled[valid].astype(np.float64), one_hot(val.label[valid], len(val.classes))
-        )
-    answers: NDArray[np.int64] = probe.scores(train_ND, one_NC, found.pooled[rows].astype(np.float64)).argmax(axis=1)
+        probe = probe.chosen(*learned, *known(val))
+    answers: NDArray[np.int64] = probe.scores(*learned, getattr(found, of)[rows].astype(np.float64)).argmax(axis=1)
     return answers
 
 

@@ -69,7 +69,9 @@ class SignPerturbed(Term):
             return self.term(step)
         clean = step.input(self.modality)
         if not clean.x.is_floating_point():
-            raise ConfigError(f"term '{self.name}': '{self.modality}' holds {clean.x.dtype}; only floats can be perturbed")
+            raise ConfigError(
+                f"term '{self.name}': '{self.modality}' holds {clean.x.dtype}; only floats can be perturbed"
+            )
         if self.thin is not None:
             clean = self.thin(clean, step.generator)
         drawn = (2 * torch.rand(clean.x.shape, generator=step.generator) - 1) * self.size

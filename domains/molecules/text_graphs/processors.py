@@ -75,7 +75,11 @@ class SubgraphProcessor(Processor):
         for i, sample in enumerate(samples):
             n, e = len(sample["key"]), sample["edges"].shape[1]
             mask_VN[i, :n], edge_mask_VE[i, :e] = True, True
-            key_VN[i, :n], edges_VE2[i, :e], positions_VNK[i, :n] = sample["key"], sample["edges"].T, sample["positions"]
+            key_VN[i, :n], edges_VE2[i, :e], positions_VNK[i, :n] = (
+                sample["key"],
+                sample["edges"].T,
+                sample["positions"],
+            )
         extra = {
             "edges": edges_VE2, "edge_mask": edge_mask_VE, "bonds": np.zeros((rows, most, 0), np.int64),
             "positions": positions_VNK, "key": key_VN, "centre": np.zeros(rows, np.int64),

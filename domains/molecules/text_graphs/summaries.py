@@ -28,7 +28,9 @@ def summary(graph: TextGraph, row: int, *, most: int = 4) -> str:
     shared = " ".join(sentence for sentence, _ in counts.most_common(most))
     if not own and not shared:
         return ""
-    said = f"Linked to {len(linked)} others, which often say: {shared}" if shared else f"Linked to {len(linked)} others."
+    said = (
+        f"Linked to {len(linked)} others, which often say: {shared}" if shared else f"Linked to {len(linked)} others."
+    )
     return f"{own} {said}".strip()
 
 

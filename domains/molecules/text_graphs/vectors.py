@@ -19,18 +19,23 @@ from core.errors import ConfigError, DataError
 from core.models.dual_encoder import DualEncoder
 from core.training.features import extract
 from core.training.precision import Compute
+from domains.molecules.text_graphs.hashing import hashed_words
+from domains.molecules.text_graphs.layout import NodeLayout
 
+OWN_WIDTH = 384
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class NodeVectors:
-    """pooled: (R, D). vectors: (R, E) unit rows. label: (R,) class, -1 = unknown. classes, texts: names of the classes
+    """pooled: (R, D). vectors: (R, E) unit rows. label: (R,) class, -1 = unknown. own: (R, 384)
+    hashed words of the nodes' own texts, what is known without neighbours and training. classes, texts: names of the classes
     and what they are called in a sentence."""
 
     pooled: Floats
     vectors: Floats
     label: NDArray[np.int64]
+    own: Floats
     classes: tuple[str, ...]
     texts: tuple[str, ...]
 
@@ -69,7 +74,7 @@ def node_vectors(
     if layout is None or not data.indices.get(split):
         return None
     texts = layout.tables.get("classes", {})
-    if not texts:
+    if not texts or not isinstance(layout, NodeLayout):
         raise ConfigError(f"{layout.name} names no classes of nodes; use a text graph layout")
     found = extract(model, data.eval_loader(split), compute, modalities=[modality])
     if modality not in found.rows:
@@ -78,8 +83,16 @@ def node_vectors(
     columns = [found.label_names.index(name) for name in classes]
     labels_RC = found.labels[found.rows[modality]][:, columns]
     label_R = np.where(np.isnan(labels_RC).any(axis=1), -1, np.nan_to_num(labels_RC).argmax(axis=1))
+    assert isinstance(layout, NodeLayout)
+    rows = [layout.rows[data.indices[split][int(r)]] for r in found.rows[modality]]
+    own_RF = hashed_words([layout.graph.texts[row] for row in rows], OWN_WIDTH)
     return NodeVectors(
-        found.pooled[modality], found.vectors[modality], label_R.astype(np.int64), classes, tuple(texts.values())
+        found.pooled[modality],
+        found.vectors[modality],
+        label_R.astype(np.int64),
+        own_RF,
+        classes,
+        tuple(texts.values()),
     )
 
 
