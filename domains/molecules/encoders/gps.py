@@ -77,13 +77,13 @@ class GPSLayer(nn.Module):
 
     def attention(self, h_AD: Tensor, graph: Packed) -> Tensor:
         """(A, D): each node reads the real nodes of its own graph."""
-        qkv_VNHd = (
+        query, key, value = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in graph.padded(self.qkv(h_AD)).chunk(3, -1)
         )
         allowed = graph.mask[:, None, None]
         # a graph without nodes has no row to attend to; its output is never read
         allowed = allowed | ~allowed.any(-1, keepdim=True)
-        found_VHNd = F.scaled_dot_product_attention(*qkv_VNHd, attn_mask=allowed)
+        found_VHNd = F.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
         return self.out(found_VHNd.transpose(1, 2).flatten(2)[graph.mask])
 
 

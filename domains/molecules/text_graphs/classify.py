@@ -22,6 +22,8 @@ from core.training.precision import Compute
 from domains.molecules.text_graphs.hashing import hashed_words
 from domains.molecules.text_graphs.vectors import NodeVectors, class_vectors, node_vectors, other_graph
 
+PROBED = {"probe": "pooled", "own_words_probe": "own", "near_words_probe": "near"}
+
 
 class NodeClassification(Figure):
     """Accuracy on a split, in percent of nothing: shares in [0, 1].
@@ -29,7 +31,7 @@ class NodeClassification(Figure):
     probe: logistic regression on the frozen encoder's vectors of the training nodes, its strength chosen on the
     validation nodes. zero_shot: the class whose text is nearest by cosine, for models that read `text`. few_shot_K: the
     nearest mean of K nodes of each of `ways` classes, episodes within the split. own_words_probe, own_words_zero_shot:
-    the same of the hashed words of a node's own text, without neighbours. majority: share of the largest class.
+    the same of the hashed words of a node's own text; near_words_probe: of these beside their mean over neighbours. majority: share of the largest class.
     layout: another text graph to classify, which nothing was trained on; its probe is trained on its training nodes.
     While training only zero-shot and few-shot are measured.
     """
@@ -37,6 +39,7 @@ class NodeClassification(Figure):
     headline: ClassVar[Mapping[str, str]] = {
         "node classification, probe accuracy": "nodes/probe",
         "  own words alone": "nodes/own_words_probe",
+        "  and the mean of neighbours' words": "nodes/near_words_probe",
         "  zero-shot, class texts": "nodes/zero_shot",
         "  own words against them": "nodes/own_words_zero_shot",
         "  5-shot episodes": "nodes/few_shot_5",
@@ -63,12 +66,12 @@ class NodeClassification(Figure):
         self.ways, self.shots, self.episodes = ways, tuple(shots), episodes
         self.prefix = f"nodes_of_{layout}" if layout else "nodes"
         if layout:
-            name = f"nodes of {layout}, zero-shot transfer"
-            self.headline = {
-                name: f"{self.prefix}/zero_shot",
+            shown = {
+                f"{layout}, never trained on, zero-shot": f"{self.prefix}/zero_shot",
                 "  own words there": f"{self.prefix}/own_words_zero_shot",
                 "  largest class there": f"{self.prefix}/majority",
-            }  # type: ignore[misc]
+            }
+            self.headline = shown  # type: ignore[misc]
         self._other: DataModule | None = None
 
     def check(self, model: DualEncoder) -> None:
@@ -97,13 +100,12 @@ class NodeClassification(Figure):
             words_CF = hashed_words([self.template.format(text) for text in found.texts], found.own.shape[1])
             right["own_words_zero_shot"] = (found.own[rows] @ words_CF.T).argmax(axis=1) == label_R
         if n_bootstrap > 1 and split != "train":
-            sides = [
+            train, val = (
                 node_vectors(model, data, part, modality=self.modality, compute=compute) for part in ("train", "val")
-            ]
-            if sides[0] is not None:
-                val = sides[1] if split != "val" else None
-                right["probe"] = probe_answers(sides[0], val, found, rows, of="pooled") == label_R
-                right["own_words_probe"] = probe_answers(sides[0], val, found, rows, of="own") == label_R
+            )
+            for name, of in PROBED.items() if train is not None else ():
+                assert train is not None
+                right[name] = probe_answers(train, val if split != "val" else None, found, rows, of=of) == label_R
         for name, right_R in right.items():
             values |= accuracy(right_R, n_bootstrap=n_bootstrap, seed=seed).flat(name)
         for shots in self.shots:
@@ -125,7 +127,7 @@ def accuracy(right_R: NDArray[np.bool_], *, n_bootstrap: int, seed: int) -> Inte
 def probe_answers(
     train: NodeVectors, val: NodeVectors | None, found: NodeVectors, rows: NDArray[np.int64], *, of: str
 ) -> NDArray[np.int64]:
-    """Classes that one-against-all logistic regressions give to `rows`. of: the vectors they read, pooled or own."""
+    """Classes that one-against-all logistic regressions give to `rows`. of: the vectors they read."""
 
     def known(side: NodeVectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         there = side.known()

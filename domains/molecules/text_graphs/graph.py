@@ -22,7 +22,7 @@ UNLABELLED = -1
 
 @dataclass(frozen=True, eq=False)
 class TextGraph:
-    """ids, texts: one per node; an empty text is a node without one. label_N: class, -1 = unknown. classes: their names.
+    """ids, texts: one per node; empty: a node without one. label_N: class, -1 = unknown. classes: their names.
     edges_2E: source and target, each edge both ways, no loop and no repetition, sorted. features: modality -> (N, F)
     float32, a row of nan where a node lacks it. Made by `text_graph`."""
 

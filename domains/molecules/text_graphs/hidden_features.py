@@ -31,7 +31,8 @@ class HidesFeatures(Term):
         encoder = step.model.encoders[step.model.reads[self.modality]]
         if not isinstance(encoder, FeatureCascade):
             raise ConfigError(
-                f"term '{self.name}': '{self.modality}' is read by a {type(encoder).__name__}, expected a FeatureCascade"
+                f"term '{self.name}': '{self.modality}' is read by a {type(encoder).__name__}, expected a "
+                "FeatureCascade"
             )
 
         def run() -> tuple[ReadNodes, Tensor]:

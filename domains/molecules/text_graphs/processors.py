@@ -128,7 +128,7 @@ class NodeFeatureProcessor(SubgraphProcessor):
                     has = {k: v.shape[1] for k, v in graph.features.items()}
                     raise ConfigError(f"modalities.{name}: {width} wide; the graph has {has or 'no features'}")
                 part_nF = graph.features[name][rows]
-                has_n = np.isfinite(part_nF).all(axis=1)
+                has_n = np.asarray(np.isfinite(part_nF).all(axis=1))
             parts.append(np.where(has_n[:, None], part_nF, 0.0).astype(np.float32))
             there.append(has_n)
         return {"x": np.concatenate(parts, axis=1), "there": np.stack(there, axis=1)}

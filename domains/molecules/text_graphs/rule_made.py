@@ -62,7 +62,7 @@ class RingGraph(RuleMadeTextGraph):
 
 
 class GroupGraph(RuleMadeTextGraph):
-    """Classes: which of eight functional groups a molecule holds, those with exactly one; no molecule of `RingGraph`."""
+    """Classes: which of eight functional groups a molecule holds, those with exactly one; none of `RingGraph`."""
 
     name: ClassVar[str] = "molecules by functional group (structures real; texts, edges, classes RULE-MADE)"
     kind: ClassVar[str] = "groups"
@@ -144,7 +144,7 @@ def fingerprints(mols: list[Any]) -> tuple[np.ndarray, np.ndarray]:
         like[i] = -1.0
         near = np.argsort(-like, kind="stable")[:NEAREST]
         pairs += [(i, int(j)) for j in near if like[j] >= LEAST]
-    return folded_NB, np.array(pairs, np.int64).reshape(-1, 2).T
+    return np.asarray(folded_NB), np.array(pairs, np.int64).reshape(-1, 2).T
 
 
 def _table(path: Path, header: list[str], rows: Iterable[tuple[str, ...]]) -> None:

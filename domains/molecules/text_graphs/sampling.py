@@ -74,8 +74,8 @@ class PersonalisedPageRank(Sampler):
 
 
 class RestartWalk(Sampler):
-    """The nodes of one walk of `steps` steps that returns to the target with probability `restart` (GraphCLIP: 64 steps,
-    0.5), in the order of their first visit, at most `most`."""
+    """The nodes of one walk of `steps` steps that returns to the target with probability `restart` (0.5 and 64
+    in GraphCLIP), in the order of their first visit, at most `most`."""
 
     def __init__(self, *, steps: int = 64, restart: float = 0.5, most: int = 64, seed: int = 0) -> None:
         if steps < 0 or not 0 <= restart <= 1 or most < 1:

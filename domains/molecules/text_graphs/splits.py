@@ -1,4 +1,4 @@
-"""Which nodes are trained on. Figures of one kind of split say nothing about another, so its name is part of a score."""
+"""Which nodes are trained on. Figures of one kind of split say nothing of another: its name is part of a score."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from core.errors import ConfigError, DataError
 from core.models.dual_encoder import DualEncoder
 from core.training.features import extract
 from core.training.precision import Compute
+from domains.molecules.text_graphs.graph import TextGraph
 from domains.molecules.text_graphs.hashing import hashed_words
 from domains.molecules.text_graphs.layout import NodeLayout
 
@@ -29,13 +30,14 @@ Floats = NDArray[np.float32]
 @dataclass(frozen=True, slots=True)
 class NodeVectors:
     """pooled: (R, D). vectors: (R, E) unit rows. label: (R,) class, -1 = unknown. own: (R, 384)
-    hashed words of the nodes' own texts, what is known without neighbours and training. classes, texts: names of the classes
-    and what they are called in a sentence."""
+    hashed words of the nodes' own texts; near: (R, 768) these and their mean over neighbours, all without training.
+    classes, texts: names of the classes and what they are called in a sentence."""
 
     pooled: Floats
     vectors: Floats
     label: NDArray[np.int64]
     own: Floats
+    near: Floats
     classes: tuple[str, ...]
     texts: tuple[str, ...]
 
@@ -48,7 +50,7 @@ def other_graph(layout: str, arguments: Mapping[str, Any], data: DataModule) -> 
     """The splits of another layout of the domain (its default root), read by the processors of `data`."""
     from domains.molecules.data import layout_class
 
-    found = {split: layout_class(layout)(split=split, **arguments) for split in SPLITS}  # type: ignore[call-arg]
+    found = {split: layout_class(layout)(split=split, **arguments) for split in SPLITS}
     module = DataModule(found, data.processors, data.settings, seed=data.seed)
     module.store = data.store
     for split in SPLITS:
@@ -69,7 +71,7 @@ def _reads(dataset: Any, position: int) -> bool:
 def node_vectors(
     model: DualEncoder, data: DataModule, split: str, *, modality: str, compute: Compute
 ) -> NodeVectors | None:
-    """The nodes of a split; None when it was not read or holds none. Raises ConfigError for a layout without classes."""
+    """The nodes of a split; None when it was not read or holds none. Raises ConfigError for another layout."""
     layout = data.layouts.get(split)
     if layout is None or not data.indices.get(split):
         return None
@@ -86,14 +88,25 @@ def node_vectors(
     assert isinstance(layout, NodeLayout)
     rows = [layout.rows[data.indices[split][int(r)]] for r in found.rows[modality]]
     own_RF = hashed_words([layout.graph.texts[row] for row in rows], OWN_WIDTH)
+    near_RF = np.concatenate([own_RF, neighbour_words(layout.graph, np.array(rows))], axis=1)
     return NodeVectors(
         found.pooled[modality],
         found.vectors[modality],
         label_R.astype(np.int64),
         own_RF,
+        near_RF,
         classes,
         tuple(texts.values()),
     )
+
+
+def neighbour_words(graph: TextGraph, rows_R: NDArray[np.int64]) -> Floats:
+    """(R, 384) mean of the neighbours' hashed words; zeros for a node without neighbours."""
+    owner, neighbour = graph.edges_of(rows_R)
+    out_RF = np.zeros((len(rows_R), OWN_WIDTH), np.float32)
+    if len(owner):
+        np.add.at(out_RF, owner, hashed_words([graph.texts[int(n)] for n in neighbour], OWN_WIDTH))
+    return out_RF / np.maximum(graph.degree_N[rows_R], 1)[:, None].astype(np.float32)
 
 
 def class_vectors(
