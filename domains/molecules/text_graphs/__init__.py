@@ -9,6 +9,7 @@ from domains.molecules.text_graphs.masked_nodes import LatentNodes, MaskedNodeTe
 from domains.molecules.text_graphs.multimodal import FeatureCascade
 from domains.molecules.text_graphs.perturbed import SignPerturbed, ThinnedGraph
 from domains.molecules.text_graphs.processors import HashedTextProcessor, NodeFeatureProcessor, NodeTokenProcessor
+from domains.molecules.text_graphs.prompt_tuning import PromptTuning
 from domains.molecules.text_graphs.sampling import PersonalisedPageRank, RestartWalk
 from domains.molecules.text_graphs.tower import SubgraphTower
 
@@ -27,6 +28,7 @@ __all__ = [
     "NodeFeatureProcessor",
     "NodeTokenProcessor",
     "PersonalisedPageRank",
+    "PromptTuning",
     "RestartWalk",
     "SignPerturbed",
     "SubgraphTower",

@@ -114,7 +114,8 @@ def first_of_each(key_A: Tensor) -> tuple[Tensor, Tensor]:
 def scaled_cosine_error(x_MD: Tensor, target_MD: Tensor, power: float = 1.0) -> Tensor:
     """(M,) of (1 - cosine)^power: 0 for equal directions, 1 for orthogonal, 2^power for opposite ones.
 
-    The loss of GraphMAE (Hou et al. 2022). Rounding below zero is cut off before the power, whose slope there is finite only for power >= 1.
+    The loss of GraphMAE (Hou et al. 2022). Rounding below zero is cut off before the power, whose
+    slope there is finite only for power >= 1.
     """
     cosine_M = F.cosine_similarity(x_MD.float(), target_MD.float(), dim=-1)
     return (1.0 - cosine_M).clamp_min(0.0) ** power

@@ -31,7 +31,8 @@ class NodeClassification(Figure):
     probe: logistic regression on the frozen encoder's vectors of the training nodes, its strength chosen on the
     validation nodes. zero_shot: the class whose text is nearest by cosine, for models that read `text`. few_shot_K: the
     nearest mean of K nodes of each of `ways` classes, episodes within the split. own_words_probe, own_words_zero_shot:
-    the same of the hashed words of a node's own text; near_words_probe: of these beside their mean over neighbours. majority: share of the largest class.
+    the same of the hashed words of a node's own text; near_words_probe: of these beside their mean over neighbours.
+    majority: share of the largest class.
     layout: another text graph to classify, which nothing was trained on; its probe is trained on its training nodes.
     While training only zero-shot and few-shot are measured.
     """
