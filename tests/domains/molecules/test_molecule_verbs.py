@@ -21,7 +21,7 @@ from domains.molecules.properties.run import run as properties
 FOLDER = Path(core.__file__).parents[1] / "configs" / "molecules" / "pretrain"
 SYSTEMS = sorted(
     p.stem for p in FOLDER.glob("[!_]*.yaml") if load_system(p)["data"].get("layout") != "ring_graph"
-)  # those are in text_graphs/test_text_graph_systems.py
+)  # those are in text_graphs/test_attributed_graph_systems.py
 BRIEF = [
     "--data.batch_size", "8", "--trainer.max_steps", "2", "--trainer.log_every", "1", "--trainer.threads", "1",
     "--trainer.progress", "false", "--evaluation.bootstrap", "5", "--evaluation.gallery", "1",

@@ -16,11 +16,12 @@ from core.training.cli import main
 FOLDER = Path(core.__file__).parents[1] / "configs" / "molecules" / "pretrain"
 EVERY = sorted(FOLDER.glob("[!_]*.yaml"))
 SYSTEMS = [path.stem for path in EVERY if load_system(path)["data"].get("layout") == "ring_graph"]
+PROMPT = "domains.molecules.text_graphs.PromptTuning"
 FIGURE = "domains.molecules.text_graphs.NodeClassification"
 BRIEF = [
     "--trainer.max_steps", "2", "--trainer.validate_every", "1", "--trainer.checkpoint_every", "2", "--data.batch_size",
-    "6", "--trainer.threads", "1", "--trainer.log_every", "1", "--data.layout", "text_graph_csv", "--data.max_bad_share",
-    "1", "--evaluation.bootstrap", "5", "--evaluation.gallery", "1", "--trainer.progress", "false",
+    "6", "--trainer.threads", "1", "--trainer.log_every", "1", "--data.layout", "text_graph_csv",
+    "--data.max_bad_share", "1", "--evaluation.bootstrap", "5", "--evaluation.gallery", "1", "--trainer.progress", "false",
 ]  # fmt: skip
 
 
@@ -54,8 +55,10 @@ def root(tmp_path):
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_system_trains_measures_and_encodes_nodes_of_another_graph(system, root, tmp_path, capsys):
     other = write_graph(tmp_path / "other", classes=("urea", "indole", "alcohol"), seed=1)
+    prompt = {"class_path": PROMPT, "init_args": {"shots": 2, "steps": 3, "draws": 2}}
     transfer = {"layout": "text_graph_csv", "layout_args": {"root": str(other)}, "ways": 2, "shots": [1]}
     figures = [{"class_path": FIGURE}, {"class_path": FIGURE, "init_args": transfer}]
+    figures += [prompt] if system == "graphclip" else []
     run = tmp_path / "run"
     words = ["--config", system, "--data.root", str(root), "--run_dir", str(run), *BRIEF]
     assert main("molecules", "pretrain", [*words, "--evaluation.figures", json.dumps(figures)]) == 0
@@ -73,37 +76,34 @@ def test_a_system_trains_measures_and_encodes_nodes_of_another_graph(system, roo
     assert "node classification, probe accuracy" in capsys.readouterr().out
     if system == "unigraph2":
         return
+    if system == "graphclip":
+        low, mean, high = (summary[f"test/nodes/prompt_2{end}"] for end in ("_low", "", "_high"))
+        assert low <= mean <= high
+        classifies_another_graph(run, other, tmp_path / "again")
     saved = SavedModel.from_pretrained(run)
     text = '{"texts": ["A small thing. It contains urea.", "It is plain."], "graph": [[0], [1]]}'
     assert saved.encoder("graph").encode(text).shape == (saved.model.dim,)
 
 
-def test_a_saved_model_classifies_another_graph(root, tmp_path):
-    other = write_graph(tmp_path / "other", classes=("urea", "indole", "alcohol"), seed=1)
-    run = tmp_path / "run"
-    prompt = {
-        "class_path": "domains.molecules.text_graphs.PromptTuning",
-        "init_args": {"shots": 2, "steps": 3, "draws": 2},
-    }
-    figures = json.dumps([{"class_path": FIGURE, "init_args": {"ways": 2, "shots": [1]}}, prompt])
-    words = ["--config", "graphclip", "--data.root", str(root), "--run_dir", str(run), *BRIEF]
-    assert main("molecules", "pretrain", [*words, "--evaluation.figures", figures]) == 0
-    summary = json.loads((run / "summary.json").read_text())
-    assert summary["test/nodes/prompt_2_low"] <= summary["test/nodes/prompt_2"] <= summary["test/nodes/prompt_2_high"]
-    again = ["--model", str(run), "--run_dir", str(tmp_path / "again"), "--data.root", str(other), "--data.layout"]
-    again += [
+def classifies_another_graph(run, other, folder):
+    """By `evaluate`, of which only the test split is read."""
+    words = ["--model", str(run), "--run_dir", str(folder), "--data.root", str(other)]
+    words += [
+        "--data.layout",
         "text_graph_csv",
         "--data.max_bad_share",
         "1",
-        "--evaluation.probe",
-        "null",
+        "--data.augment",
+        "false",
         "--evaluation.bootstrap",
         "5",
     ]
-    assert main("molecules", "evaluate", [*again, "--data.augment", "false", "--evaluation.zero_shot", "false"]) == 0
-    summary = json.loads((tmp_path / "again" / "summary.json").read_text())
+    words += ["--evaluation.probe", "null", "--evaluation.zero_shot", "false", "--evaluation.retrieval", "false"]
+    figures = json.dumps([{"class_path": FIGURE, "init_args": {"ways": 2, "shots": [1]}}])
+    assert main("molecules", "evaluate", [*words, "--evaluation.figures", figures]) == 0
+    summary = json.loads((folder / "summary.json").read_text())
     assert 0 <= summary["test/nodes/zero_shot"] <= 1
-    assert "test/nodes/probe" not in summary  # the training split was not read
+    assert "test/nodes/probe" not in summary
 
 
 def test_models_and_processors_that_do_not_fit_are_refused_before_training(root, tmp_path, capsys):
