@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from core.config.schema import OptimSettings
 from core.encoders import TextTransformer
 from core.models import DualEncoder
 from core.nn import ClsPool
-from core.objectives.base import Objective, Step
+from core.objectives.base import Objective, Step, StepModel
 from core.types import ModalityInput
 from domains.molecules.text_graphs import (
     MaskedNodeText,
@@ -133,5 +134,6 @@ def held_out_loss(inputs: list[ModalityInput], seed: int, design: Design) -> flo
         for draw in range(design.draws):
             for number, batch in enumerate(rows[1].batches(60)):
                 generator = torch.Generator().manual_seed(1000 * draw + number)
-                losses.append(float(term(Step(model=model, batch=batch, index=0, generator=generator))["loss"]))
+                step = Step(model=cast(StepModel, model), batch=batch, index=0, generator=generator)
+                losses.append(float(term(step)["loss"]))
     return float(np.mean(losses))

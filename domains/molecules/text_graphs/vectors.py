@@ -106,7 +106,8 @@ def neighbour_words(graph: TextGraph, rows_R: NDArray[np.int64]) -> Floats:
     out_RF = np.zeros((len(rows_R), OWN_WIDTH), np.float32)
     if len(owner):
         np.add.at(out_RF, owner, hashed_words([graph.texts[int(n)] for n in neighbour], OWN_WIDTH))
-    return out_RF / np.maximum(graph.degree_N[rows_R], 1)[:, None].astype(np.float32)
+    count_R = np.maximum(graph.degree_N[rows_R], 1).astype(np.float32)
+    return np.asarray(out_RF / count_R[:, None], np.float32)
 
 
 def class_vectors(

@@ -21,7 +21,8 @@ FIGURE = "domains.molecules.text_graphs.NodeClassification"
 BRIEF = [
     "--trainer.max_steps", "2", "--trainer.validate_every", "1", "--trainer.checkpoint_every", "2", "--data.batch_size",
     "6", "--trainer.threads", "1", "--trainer.log_every", "1", "--data.layout", "text_graph_csv",
-    "--data.max_bad_share", "1", "--evaluation.bootstrap", "5", "--evaluation.gallery", "1", "--trainer.progress", "false",
+    "--data.max_bad_share", "1", "--evaluation.bootstrap", "5", "--evaluation.gallery", "1",
+    "--trainer.progress", "false",
 ]  # fmt: skip
 
 
