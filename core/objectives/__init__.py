@@ -79,7 +79,14 @@ from core.objectives.primary_components import PrimaryComponents, Unit
 from core.objectives.regression import CosineRegression
 from core.objectives.replaced_matching import ReplacedMatching
 from core.objectives.schedules import Staircase
-from core.objectives.teachers import CompatibleMomentum, FrozenTeacher, MomentumTeacher, SavedTeacher, Teacher
+from core.objectives.teachers import (
+    CompatibleMomentum,
+    FrozenTeacher,
+    MomentumTeacher,
+    PartMomentum,
+    SavedTeacher,
+    Teacher,
+)
 from core.objectives.tokens.balance import Balance, EqualWeights, LearnedUncertainty
 from core.objectives.tokens.budgets import Component, DirichletBudget, MixtureBudget
 from core.objectives.tokens.captioning import Captioning, Context, EncoderContext, Query, QueryContext
@@ -219,6 +226,7 @@ __all__ = [
     "Overuse",
     "OwnSideNegatives",
     "Pair",
+    "PartMomentum",
     "PatchLoss",
     "PatchMixing",
     "PatchTask",

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from core.errors import ConfigError
+from core.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from core.data.processor import Processor
@@ -75,6 +75,38 @@ class MomentumTeacher(Teacher):
     @torch.no_grad()
     def after_step(self, student: nn.Module, index: int) -> None:
         blend(self.model, {name: p.detach() for name, p in student.named_parameters()}, 1 - self.momentum(index))
+        copy_buffers(self.model, student)
+
+
+class PartMomentum(MomentumTeacher):
+    """A momentum teacher of some parts of the model; all others are those of the student, as it is.
+
+    UniGraph (He et al. 2025): the graph layers follow slowly, the text encoder is the current one. The published order
+    blends after each forward, that is with the student before the same step's update; here after it.
+    """
+
+    def __init__(
+        self, *, parts: Sequence[str], decay: float = 0.995, final: float | None = None, steps: int | None = None
+    ) -> None:
+        """parts: beginnings of parameter names, such as `encoders.graph.graph`."""
+        super().__init__(decay=decay, final=final, steps=steps)
+        if not parts:
+            raise ConfigError("PartMomentum: parts is empty; name what follows slowly, or take MomentumTeacher")
+        self.parts = tuple(parts)
+
+    def attach(self, student: nn.Module) -> None:
+        names = [name for name, _ in student.named_parameters()]
+        for part in self.parts:
+            if not any(name.startswith(f"{part}.") or name == part for name in names):
+                raise ConfigError(f"PartMomentum: the model has no parameter below '{part}'{nearest(part, names)}")
+        super().attach(student)
+
+    @torch.no_grad()
+    def after_step(self, student: nn.Module, index: int) -> None:
+        now = {name: p.detach() for name, p in student.named_parameters()}
+        slow = {n: p for n, p in now.items() if any(n == part or n.startswith(f"{part}.") for part in self.parts)}
+        blend(self.model, slow, 1 - self.momentum(index))
+        blend(self.model, {n: p for n, p in now.items() if n not in slow}, 1.0)
         copy_buffers(self.model, student)
 
 
@@ -172,5 +204,7 @@ def copy_buffers(model: nn.Module, student: nn.Module) -> None:
 
 def blend(model: nn.Module, others: dict[str, Tensor], share: float) -> None:
     """Every parameter moves by `share` towards the one of that name."""
+    if not others:
+        return
     own = dict(model.named_parameters())
     torch._foreach_lerp_([own[name] for name in others], [others[name].to(own[name]) for name in others], share)

@@ -53,6 +53,13 @@ LAYOUTS = {
     "qa_graph": "domains.molecules.text_graph.layouts:QAGraph",
     "fact_sheets": "domains.molecules.text_graph.rule_made:FactSheets",
     "fact_questions": "domains.molecules.text_graph.rule_made:FactQuestions",
+    "text_graph_csv": "domains.molecules.text_graphs.csv_layout:TextGraphCSV",
+    "ogbn_arxiv": "domains.molecules.text_graphs.ogbn_arxiv:OgbnArxiv",
+    "cora_tag": "domains.molecules.text_graphs.cora:CoraTAG",
+    "pubmed_tag": "domains.molecules.text_graphs.pubmed:PubMedTAG",
+    "multimodal_graph": "domains.molecules.text_graphs.multimodal_layout:MultimodalGraph",
+    "ring_graph": "domains.molecules.text_graphs.rule_made:RingGraph",
+    "group_graph": "domains.molecules.text_graphs.rule_made:GroupGraph",
 }
 
 
