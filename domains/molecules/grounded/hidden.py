@@ -16,8 +16,8 @@ from core.objectives.base import Step
 from core.objectives.hidden_edges import EdgeDraw, HiddenEdges
 from core.objectives.tokens.sources import TokenSource
 from core.types import ModalityInput, Tokens
-from domains.molecules.text_graph.encoder import TextGraphEncoded, TextGraphEncoder, without_messages
-from domains.molecules.text_graph.processor import ANSWER, OTHER
+from domains.molecules.grounded.encoder import GroundedEncoded, GroundedTextEncoder, without_messages
+from domains.molecules.grounded.processor import ANSWER, OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,14 @@ class JointPass:
     """inp: what was encoded."""
 
     inp: ModalityInput
-    encoded: TextGraphEncoded
+    encoded: GroundedEncoded
 
 
-def text_graph_encoder(step: Step, modality: str) -> TextGraphEncoder:
+def grounded_encoder(step: Step, modality: str) -> GroundedTextEncoder:
     """The encoder of a modality. Raises ConfigError when it reads no graphs."""
     encoder = step.model.encoders[step.model.reads[modality]]
-    if not isinstance(encoder, TextGraphEncoder):
-        raise ConfigError(f"'{modality}' is read by a {type(encoder).__name__}; expected a TextGraphEncoder")
+    if not isinstance(encoder, GroundedTextEncoder):
+        raise ConfigError(f"'{modality}' is read by a {type(encoder).__name__}; expected a GroundedTextEncoder")
     return encoder
 
 
@@ -40,7 +40,7 @@ def hidden_edges(step: Step, modality: str, draw: EdgeDraw) -> HiddenEdges:
     """Which edges of the step are asked for, drawn once however often it is asked."""
 
     def drawn() -> HiddenEdges:
-        extra, relations = step.input(modality).extra, text_graph_encoder(step, modality).relations
+        extra, relations = step.input(modality).extra, grounded_encoder(step, modality).relations
         return draw(extra["edges"], extra["edge_mask"], relations=relations, generator=step.generator)
 
     return step.memo(("hidden edges", modality, draw), drawn)
@@ -51,7 +51,7 @@ def joint_pass(step: Step, modality: str, inp: ModalityInput) -> JointPass:
 
     def run() -> JointPass:
         encoded = step.model.encode(modality, inp)
-        assert isinstance(encoded, TextGraphEncoded)
+        assert isinstance(encoded, GroundedEncoded)
         return JointPass(inp, encoded)
 
     return step.memo(("joint pass", modality), run)

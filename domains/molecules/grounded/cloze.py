@@ -20,9 +20,9 @@ from core.models.dual_encoder import DualEncoder
 from core.objectives.tokens.masked_text import WordHead
 from core.training.figures import Figure
 from core.training.precision import Compute
-from domains.molecules.text_graph.encoder import TextGraphEncoder
-from domains.molecules.text_graph.figures import encoder_of, head_of, mean_of
-from domains.molecules.text_graph.processor import TextGraphProcessor
+from domains.molecules.grounded.encoder import GroundedTextEncoder
+from domains.molecules.grounded.figures import encoder_of, head_of, mean_of
+from domains.molecules.grounded.processor import GroundedTextProcessor
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ClozeFacts(Figure):
 
     headline: ClassVar[Mapping[str, str]] = {"facts by cloze, accuracy": "cloze/accuracy", "  chance": "cloze/chance"}
 
-    def __init__(self, *, modality: str = "text_graph", head: str = "words", batch_size: int = 128) -> None:
+    def __init__(self, *, modality: str = "grounded", head: str = "words", batch_size: int = 128) -> None:
         self.modality, self.head, self.batch_size = modality, head, batch_size
 
     def check(self, model: DualEncoder) -> None:
@@ -56,7 +56,7 @@ class ClozeFacts(Figure):
         encoder, head = encoder_of(model, self.modality), head_of(model, self.head)
         assert isinstance(head, WordHead)
         processor = data.processors[self.modality]
-        assert isinstance(processor, TextGraphProcessor)  # the encoder has taken it
+        assert isinstance(processor, GroundedTextProcessor)  # the encoder has taken it
         questions = [line.split("\t") for line in data.layouts[split].tables.get("cloze", {}).values()]
         if not questions:
             return {}
@@ -76,7 +76,7 @@ class ClozeFacts(Figure):
 
 
 def _gaps(
-    questions: Sequence[Sequence[str]], candidates: Sequence[Sequence[str]], processor: TextGraphProcessor
+    questions: Sequence[Sequence[str]], candidates: Sequence[Sequence[str]], processor: GroundedTextProcessor
 ) -> Iterator[Gap]:
     pieces: dict[str, tuple[int, ...]] = {}
     for number, (line, own) in enumerate(zip(questions, candidates, strict=True)):
@@ -90,7 +90,11 @@ def _gaps(
 
 
 def _scores(
-    gaps: Sequence[Gap], processor: TextGraphProcessor, encoder: TextGraphEncoder, head: WordHead, compute: Compute
+    gaps: Sequence[Gap],
+    processor: GroundedTextProcessor,
+    encoder: GroundedTextEncoder,
+    head: WordHead,
+    compute: Compute,
 ) -> Iterator[np.ndarray]:
     """Mean log-probability of each candidate's tokens, per gap."""
     inp = processor.collate([gap.sample for gap in gaps])

@@ -6,17 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from text_graphs import RELATIONS, TEXTS, concept, dense_alpha, encoder, processor
+from grounded_samples import RELATIONS, TEXTS, concept, dense_alpha, encoder, processor
 from torch.nn import functional as F
 
 from core.errors import CheckpointError, ConfigError, DataError
 from core.objectives.hidden_edges import EdgeDraw
-from domains.molecules.text_graph import TextGraphEncoder
-from domains.molecules.text_graph.attention import TypedGraphAttention, segment_softmax
-from domains.molecules.text_graph.encoder import without_messages
-from domains.molecules.text_graph.messages import edge_types, messages
-from domains.molecules.text_graph.processor import ANSWER, OTHER
-from domains.molecules.text_graph.public import load_public
+from domains.molecules.grounded import GroundedTextEncoder
+from domains.molecules.grounded.attention import TypedGraphAttention, segment_softmax
+from domains.molecules.grounded.encoder import without_messages
+from domains.molecules.grounded.messages import edge_types, messages
+from domains.molecules.grounded.processor import ANSWER, OTHER
+from domains.molecules.grounded.public import load_public
 
 READS = processor(neighbours=8)
 
@@ -181,7 +181,7 @@ def test_hidden_links_and_their_inverses_are_no_messages_of_the_model():
     assert len(edges) == 2 * (left + links) + inp.extra["node_mask"].sum()
 
 
-def public_state(made: TextGraphEncoder, tower="roberta"):
+def public_state(made: GroundedTextEncoder, tower="roberta"):
     """A state dict with the names of the published checkpoints and random numbers."""
     ours = {name: t for name, t in made.state_dict().items() if not name.startswith("text.")}
     lm = f"{tower}.encoder"

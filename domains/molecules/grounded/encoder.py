@@ -16,19 +16,19 @@ from torch.nn import functional as F
 from core.encoders.base import BlockContext, BlockHook, Encoder, SteppableEncoder
 from core.errors import ConfigError, DataError
 from core.types import Encoded, ModalityInput, Tokens
-from domains.molecules.text_graph.attention import GraphPool, NodeExtra, Norm, TypedGraphAttention, two_layers
-from domains.molecules.text_graph.messages import NODE_TYPES, edge_types, messages
-from domains.molecules.text_graph.processor import TextGraphProcessor
+from domains.molecules.grounded.attention import GraphPool, NodeExtra, Norm, TypedGraphAttention, two_layers
+from domains.molecules.grounded.messages import NODE_TYPES, edge_types, messages
+from domains.molecules.grounded.processor import GroundedTextProcessor
 
 
 @dataclass(slots=True)
-class TextGraphEncoded(Encoded):
+class GroundedEncoded(Encoded):
     """nodes: (V, N, G) states of the graph, the context node first."""
 
     nodes: Tokens | None = None
 
 
-class TextGraphEncoder(Encoder):
+class GroundedTextEncoder(Encoder):
     """Text and subgraph -> tokens (V, T, D), nodes (V, N, G), pooled (V, G + D + G) = [graph ; CLS ; context node].
 
     In each of the last `fusion_layers` layers, after the text block, a graph layer runs over the nodes, and one shared
@@ -83,10 +83,10 @@ class TextGraphEncoder(Encoder):
                 nn.init.zeros_(part.bias)
 
     def take(self, processor: Any) -> None:
-        if not isinstance(processor, TextGraphProcessor):
+        if not isinstance(processor, GroundedTextProcessor):
             raise ConfigError(
-                f"TextGraphEncoder reads texts with graphs; its processor is a {type(processor).__name__}, expected "
-                "domains.molecules.text_graph.TextGraphProcessor"
+                f"GroundedTextEncoder reads texts with graphs; its processor is a {type(processor).__name__}, expected "
+                "domains.molecules.grounded.GroundedTextProcessor"
             )
         found = torch.from_numpy(processor.concept_vectors())
         room, width = self.concept_vectors.shape
@@ -115,17 +115,19 @@ class TextGraphEncoder(Encoder):
             return Encoded(pooled=(of_row_VCW * weight_VC1).sum(1) / weight_VC1.sum(1).clamp_min(1))
         return self.read(inp)
 
-    def statements(self, inp: ModalityInput) -> TextGraphEncoded:
+    def statements(self, inp: ModalityInput) -> GroundedEncoded:
         """Every one of the (V, C) statements of a batch as a row of its own, V C rows."""
         extra = {name: t.flatten(0, 1) for name, t in inp.extra.items() if name != "answer"}
         return self.read(
             ModalityInput(inp.x.flatten(0, 1), None if inp.mask is None else inp.mask.flatten(0, 1), extra)
         )
 
-    def read(self, inp: ModalityInput) -> TextGraphEncoded:
+    def read(self, inp: ModalityInput) -> GroundedEncoded:
         """Texts (V, T) with their graphs."""
         if "nodes" not in inp.extra:
-            raise DataError("TextGraphEncoder: the batch has texts without graphs; read them by a TextGraphProcessor")
+            raise DataError(
+                "GroundedTextEncoder: the batch has texts without graphs; read them by a GroundedTextProcessor"
+            )
         sent = messages(inp, self.relations)
         edge_MG = self.edge_encoder(sent.features(self.relations).to(self.cpt_transform.weight.dtype))
         extra_PG = self.node_extra(sent.kind_P)
@@ -156,7 +158,7 @@ class TextGraphEncoder(Encoder):
         concept_VN[:, 0] = False
         graph_VG = self.pooler(cls_VD, node_VNG, concept_VN)
         pooled = torch.cat([graph_VG, cls_VD, node_VNG[:, 0].to(cls_VD.dtype)], dim=1)
-        return TextGraphEncoded(pooled=pooled, tokens=text.tokens, nodes=Tokens(node_VNG, mask=sent.real_VN))
+        return GroundedEncoded(pooled=pooled, tokens=text.tokens, nodes=Tokens(node_VNG, mask=sent.real_VN))
 
 
 def without_messages(inp: ModalityInput, messages_VM: Tensor) -> ModalityInput:

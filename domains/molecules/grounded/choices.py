@@ -17,7 +17,7 @@ from core.data.processor import Sample
 from core.data.text import text_id
 from core.errors import DataError
 from core.types import ModalityInput
-from domains.molecules.text_graph.processor import TextGraphProcessor, concepts_named
+from domains.molecules.grounded.processor import GroundedTextProcessor, concepts_named
 
 UNKNOWN = -1
 
@@ -37,11 +37,11 @@ def question_source(
     return json.dumps(facts, ensure_ascii=False)
 
 
-class ChoiceProcessor(TextGraphProcessor):
+class ChoiceProcessor(GroundedTextProcessor):
     """`question_source` -> one statement `[CLS] stem [SEP] choice [SEP]` per choice.
 
-    collate: x (V, C, T), mask and the arrays of `TextGraphProcessor` with a C axis; `choice_mask` (V, C), `answer` (V,)
-    int64, -1 = unknown. It reads the files of a saved `TextGraphProcessor`, so that a pretrained model can be asked.
+    collate: x (V, C, T), mask, the arrays of `GroundedTextProcessor` with a C axis; `choice_mask` (V, C), `answer` (V,)
+    int64, -1 = unknown. It reads the files of a saved `GroundedTextProcessor`, so that a pretrained model can be asked.
     """
 
     def text(self, source: str | Path) -> str:

@@ -13,11 +13,11 @@ from core.errors import ConfigError
 from core.objectives.base import Step, Term
 from core.objectives.hidden_edges import EdgeDraw
 from core.types import ModalityInput
+from domains.molecules.grounded.decoders import LinkDecoder
+from domains.molecules.grounded.encoder import GroundedTextEncoder, without_messages
+from domains.molecules.grounded.hidden import grounded_encoder, hidden_edges, joint_pass
+from domains.molecules.grounded.negatives import Asked, SubgraphNegatives
 from domains.molecules.kg.losses import SelfAdversarialLoss
-from domains.molecules.text_graph.decoders import LinkDecoder
-from domains.molecules.text_graph.encoder import TextGraphEncoder, without_messages
-from domains.molecules.text_graph.hidden import hidden_edges, joint_pass, text_graph_encoder
-from domains.molecules.text_graph.negatives import Asked, SubgraphNegatives
 
 
 class LinkPrediction(Term):
@@ -32,7 +32,7 @@ class LinkPrediction(Term):
     def __init__(
         self,
         *,
-        modality: str = "text_graph",
+        modality: str = "grounded",
         head: str = "links",
         draw: EdgeDraw | None = None,
         negatives: SubgraphNegatives | None = None,
@@ -50,7 +50,7 @@ class LinkPrediction(Term):
             return {"loss": step.zero()}
         decoder = link_decoder(step.head(self.head_name), self.head_name)
         inp = step.input(self.modality)
-        text_graph_encoder(step, self.modality)
+        grounded_encoder(step, self.modality)
         hidden = hidden_edges(step, self.modality, self.draw)
         row_S, of_row_S = hidden.asked_VM.nonzero(as_tuple=True)
         if len(row_S) == 0:
@@ -109,7 +109,7 @@ class AnswerHead(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, 1))
 
-    def forward(self, encoder: TextGraphEncoder, inp: ModalityInput) -> Tensor:
+    def forward(self, encoder: GroundedTextEncoder, inp: ModalityInput) -> Tensor:
         if inp.x.ndim != 3:
             raise ConfigError("AnswerHead reads questions with choices; their processor is a ChoiceProcessor")
         choice_VC = inp.extra["choice_mask"]
@@ -130,7 +130,7 @@ class AnswerChoice(Term):
 
     name = "answer"
 
-    def __init__(self, *, modality: str = "text_graph", head: str = "answer") -> None:
+    def __init__(self, *, modality: str = "grounded", head: str = "answer") -> None:
         """head: name of an `AnswerHead` among the model's heads."""
         super().__init__()
         self.modality, self.head_name = modality, head
@@ -140,4 +140,4 @@ class AnswerChoice(Term):
             return {"loss": step.zero()}
         head = step.head(self.head_name)
         inp = step.input(self.modality)
-        return answer_loss(head(text_graph_encoder(step, self.modality), inp), inp.extra["answer"])
+        return answer_loss(head(grounded_encoder(step, self.modality), inp), inp.extra["answer"])

@@ -18,16 +18,16 @@ from core.data.processor import Sample
 from core.data.text import CLS, MASK, NO_WORD, SEP, TextProcessor, text_id
 from core.errors import ConfigError, DataError
 from core.types import ModalityInput
+from domains.molecules.grounded.concepts import ConceptGraph, part_around
+from domains.molecules.grounded.linking import Mention, NameLinker
 from domains.molecules.kg.texts import read_vectors, text_features
-from domains.molecules.text_graph.concepts import ConceptGraph, part_around
-from domains.molecules.text_graph.linking import Mention, NameLinker
 
 QUESTION, ANSWER, OTHER, CONTEXT = range(4)
 PADDED = {"nodes": 0, "node_type": OTHER, "edges": 0, "mentions": 0}  # array -> what fills it up
 MASKS = {"nodes": "node_mask", "edges": "edge_mask", "mentions": "mention_mask"}
 
 
-class TextGraphProcessor(TextProcessor):
+class GroundedTextProcessor(TextProcessor):
     """Text -> tokens, linked concepts, the graph between them.
 
     load(source): a str is the text itself. Beside what a text gives, the sample holds `nodes` (N,) int64, 0 for the

@@ -4,15 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from text_graphs import NAMES, SMALL, TEXTS, concept, processor, tables
+from grounded_samples import NAMES, SMALL, TEXTS, concept, processor, tables
 
 from core.data.text import CLS, MASK, SEP
 from core.errors import CheckpointError, ConfigError, DataError
-from domains.molecules.text_graph import ChoiceProcessor, TextGraphProcessor
-from domains.molecules.text_graph.choices import question_source
-from domains.molecules.text_graph.concepts import ConceptGraph, part_around
-from domains.molecules.text_graph.linking import NameLinker
-from domains.molecules.text_graph.processor import ANSWER, CONTEXT, OTHER, QUESTION
+from domains.molecules.grounded import ChoiceProcessor, GroundedTextProcessor
+from domains.molecules.grounded.choices import question_source
+from domains.molecules.grounded.concepts import ConceptGraph, part_around
+from domains.molecules.grounded.linking import NameLinker
+from domains.molecules.grounded.processor import ANSWER, CONTEXT, OTHER, QUESTION
 
 
 def names_of(reads, sample):
@@ -103,7 +103,7 @@ def test_collating_pads_and_says_what_is_real():
 
 
 def test_a_saved_processor_reads_the_same_and_a_damaged_one_says_so(tmp_path):
-    reads, again = processor(), TextGraphProcessor(**SMALL)
+    reads, again = processor(), GroundedTextProcessor(**SMALL)
     reads.save(tmp_path)
     again.restore(tmp_path)
     for text in TEXTS:
@@ -189,7 +189,7 @@ def test_faulty_questions_say_what_is_wrong(source, fault):
 
 def test_impossible_settings_and_triples_without_names_are_refused():
     with pytest.raises(ConfigError, match="nodes is 0"):
-        TextGraphProcessor(nodes=0)
+        GroundedTextProcessor(nodes=0)
     broken = tables()
     broken["triples"]["9"] = "C1\ttreats\tC99"
     with pytest.raises(DataError, match=r"triple 9 \(C1 \| treats \| C99\)"):

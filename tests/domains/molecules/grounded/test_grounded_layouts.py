@@ -3,15 +3,24 @@
 import json
 
 import pytest
-from text_graphs import NAMES, RELATIONS, TEXTS, TRIPLES, write_conceptnet, write_questions, write_texts, write_umls
+from grounded_samples import (
+    NAMES,
+    RELATIONS,
+    TEXTS,
+    TRIPLES,
+    write_conceptnet,
+    write_questions,
+    write_texts,
+    write_umls,
+)
 
 from core.data.layout import verify
 from core.errors import ConfigError, DataError
 from domains.molecules.data import layout_class
-from domains.molecules.text_graph.concepts import ConceptGraph
-from domains.molecules.text_graph.files import read_conceptnet, read_graph, read_umls
-from domains.molecules.text_graph.layouts import ConceptTexts, QAGraph
-from domains.molecules.text_graph.rule_made import TAILS, FactQuestions, FactSheets, write
+from domains.molecules.grounded.concepts import ConceptGraph
+from domains.molecules.grounded.files import read_conceptnet, read_graph, read_umls
+from domains.molecules.grounded.layouts import ConceptTexts, QAGraph
+from domains.molecules.grounded.rule_made import TAILS, FactQuestions, FactSheets, write
 
 SMALL = {"train": 30, "valid": 5, "test": 5}
 
@@ -65,7 +74,7 @@ def test_texts_are_records_and_held_out_splits_carry_their_cloze(tmp_path):
     root = write_texts(tmp_path)
     layouts = {split: ConceptTexts(root=root, split=split) for split in ("train", "val", "test")}
     assert verify(list(layouts.values())) == []
-    assert layouts["train"].record(1).sources == {"text_graph": TEXTS[1]}
+    assert layouts["train"].record(1).sources == {"grounded": TEXTS[1]}
     assert not layouts["train"].tables["cloze"]
     assert layouts["test"].tables["cloze"] == {"1": "aspirin treats\tpain\t.\tpain|gout|willow bark"}
     (root / "cloze" / "test.tsv").write_text("aspirin treats\tpain\t.\tgout|willow\n")
@@ -76,11 +85,11 @@ def test_texts_are_records_and_held_out_splits_carry_their_cloze(tmp_path):
 def test_questions_have_choices_answers_and_concepts_that_are_linked_already(tmp_path):
     root = write_questions(tmp_path)
     layout = QAGraph(root=root, split="val", graph="umls", graph_folder="umls")
-    first, second = (json.loads(layout.record(i).sources["text_graph"]) for i in (0, 1))
+    first, second = (json.loads(layout.record(i).sources["grounded"]) for i in (0, 1))
     assert (len(first["choices"]), len(second["choices"]), first["answer"]) == (2, 3, 0)
     assert first["concepts"][0] == [["C1", "C9"], ["C3"]]
     test = QAGraph(root=root, split="test", graph="umls", graph_folder="umls")
-    assert json.loads(test.record(0).sources["text_graph"])["answer"] == -1  # no answerKey
+    assert json.loads(test.record(0).sources["grounded"])["answer"] == -1  # no answerKey
 
 
 def test_pickled_graphs_beside_questions_are_not_opened(tmp_path):
@@ -88,7 +97,7 @@ def test_pickled_graphs_beside_questions_are_not_opened(tmp_path):
     (root / "graph").mkdir()
     (root / "graph" / "train.graph.adj.pk").write_bytes(b"cos\nsystem\n(S'touch opened'\ntR.")
     layout = QAGraph(root=root, split="train", graph="umls", graph_folder="umls")
-    assert "concepts" not in json.loads(layout.record(0).sources["text_graph"])
+    assert "concepts" not in json.loads(layout.record(0).sources["grounded"])
     assert not list(tmp_path.rglob("opened"))
 
 
@@ -163,7 +172,7 @@ def test_the_same_seed_writes_the_same_and_questions_have_one_right_choice(tmp_p
     assert read["a"] == read["b"] != read["c"]
     layout = FactQuestions(root=tmp_path / "a", split="test")
     for record in layout:
-        found = json.loads(record.sources["text_graph"])
+        found = json.loads(record.sources["grounded"])
         assert len(set(found["choices"])) == 4
         assert 0 <= found["answer"] < 4
 

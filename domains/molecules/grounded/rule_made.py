@@ -15,7 +15,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 
 from core.data.built import build_once, cache_root
-from domains.molecules.text_graph.layouts import ConceptTexts, QAGraph
+from domains.molecules.grounded.layouts import ConceptTexts, QAGraph
 
 PROTEINS = ["trypsin", "renin", "thrombin", "pepsin", "papain", "urease"]
 PLANTS = ["willow", "yew", "poppy", "foxglove", "nettle", "sage"]

@@ -9,19 +9,19 @@ from typing import Any, ClassVar
 
 from core.data.layout import Layout, Record, refuse_empty, require
 from core.errors import DataError
+from domains.molecules.grounded.choices import UNKNOWN, question_source
+from domains.molecules.grounded.files import read_graph
 from domains.molecules.kg.triples import read_lines
-from domains.molecules.text_graph.choices import UNKNOWN, question_source
-from domains.molecules.text_graph.files import read_graph
 
 FILES = {"train": "train", "val": "valid", "test": "test"}
 QA_FILES = {"train": "train", "val": "dev", "test": "test"}
 
 
 class ConceptTexts(Layout):
-    """Passages to pretrain on, modality "text_graph", and the graph that their concepts are in.
+    """Passages to pretrain on, modality "grounded", and the graph that their concepts are in.
 
     root holds `text/{train,valid,test}.txt`, a passage a line, and the graph in `graph_folder`, in the layout `graph`
-    (`umls`, `conceptnet`; see `text_graph.files`). `cloze/{valid,test}.tsv`, where there are, ask for facts:
+    (`umls`, `conceptnet`; see `grounded.files`). `cloze/{valid,test}.tsv`, where there are, ask for facts:
     before<TAB>answer<TAB>after<TAB>candidates, these separated by `|`.
     """
 
@@ -58,11 +58,11 @@ class ConceptTexts(Layout):
 
     def record(self, index: int) -> Record:
         name = f"{self.split}-{index}"
-        return Record(id=name, group=name, sources={"text_graph": self.texts[index]})
+        return Record(id=name, group=name, sources={"grounded": self.texts[index]})
 
 
 class QAGraph(Layout):
-    """Multiple-choice questions in the layout of QA-GNN, GreaseLM and DRAGON; modality "text_graph".
+    """Multiple-choice questions in the layout of QA-GNN, GreaseLM and DRAGON; modality "grounded".
 
     root holds `statement/{train,dev,test}.statement.jsonl` ({id, question: {stem, choices: [{label, text}]},
     answerKey}) and, where concepts are linked already, `grounded/{split}.grounded.jsonl`, one line {sent, ans, qc, ac}
@@ -77,7 +77,7 @@ class QAGraph(Layout):
     source: ClassVar[str] = "https://github.com/michiyasunaga/dragon (preprocessed data)"
 
     def __init__(self, *, root: Path, split: str, graph: str = "conceptnet", graph_folder: str = "../cpnet") -> None:
-        """graph: layout of the graph, see `text_graph.files`. graph_folder: relative to root."""
+        """graph: layout of the graph, see `grounded.files`. graph_folder: relative to root."""
         super().__init__(root=root, split=split)
         path = self.root / "statement" / f"{QA_FILES[split]}.statement.jsonl"
         require(self.root, {f"questions of the {split} split": path}, owner=self.name, source=self.source)
@@ -92,7 +92,7 @@ class QAGraph(Layout):
 
     def record(self, index: int) -> Record:
         name, source = self.questions[index]
-        return Record(id=name, group=name, sources={"text_graph": source})
+        return Record(id=name, group=name, sources={"grounded": source})
 
 
 def _questions(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from text_graphs import SMALL, TEXTS, encoder, processor
+from grounded_samples import SMALL, TEXTS, encoder, processor
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,8 +15,7 @@ from core.objectives import MaskedText, WordHead
 from core.objectives.base import Objective, Step
 from core.objectives.hidden_edges import EdgeDraw
 from core.types import Batch
-from domains.molecules.kg.losses import SelfAdversarialLoss
-from domains.molecules.text_graph import (
+from domains.molecules.grounded import (
     AnswerChoice,
     AnswerHead,
     ChoiceProcessor,
@@ -27,11 +26,12 @@ from domains.molecules.text_graph import (
     SubgraphNegatives,
     TransEDecoder,
 )
-from domains.molecules.text_graph.choices import question_source
-from domains.molecules.text_graph.hidden import unlinked
-from domains.molecules.text_graph.messages import messages
-from domains.molecules.text_graph.negatives import Asked
-from domains.molecules.text_graph.terms import link_scores
+from domains.molecules.grounded.choices import question_source
+from domains.molecules.grounded.hidden import unlinked
+from domains.molecules.grounded.messages import messages
+from domains.molecules.grounded.negatives import Asked
+from domains.molecules.grounded.terms import link_scores
+from domains.molecules.kg.losses import SelfAdversarialLoss
 
 READS = processor(neighbours=8)
 DRAW = EdgeDraw(ratio=0.5, least=1, visible=0.0)
@@ -44,20 +44,18 @@ def model_of(reads=READS, *, heads=None, **how):
     links = DistMultDecoder(relations=3, width=W).double()
     answer = AnswerHead(width=made.width, dropout=0.0).double()
     given = {"words": words, "links": links, "answer": answer} | (heads or {})
-    model = DualEncoder(encoders={"joint": made}, modalities={"text_graph": "joint"}, dim=4, heads=given)
+    model = DualEncoder(encoders={"joint": made}, modalities={"grounded": "joint"}, dim=4, heads=given)
     return model.double().eval()
 
 
 def step_of(model, reads=READS, sources=tuple(TEXTS) * 3, seed=0):
     inp = reads.collate([reads.load(source) for source in sources])
-    batch = Batch(
-        [str(i) for i in range(len(inp))], {"text_graph": inp}, {"text_graph": torch.ones(len(inp), dtype=bool)}
-    )
+    batch = Batch([str(i) for i in range(len(inp))], {"grounded": inp}, {"grounded": torch.ones(len(inp), dtype=bool)})
     return Step(model=model, batch=batch, index=0, generator=torch.Generator().manual_seed(seed))
 
 
 def masked(**how):
-    return MaskedText(modality="text_graph", width=16, vocab_size=SMALL["vocab_size"], head="words", **how)
+    return MaskedText(modality="grounded", width=16, vocab_size=SMALL["vocab_size"], head="words", **how)
 
 
 class Spy(nn.Module):
@@ -174,17 +172,17 @@ def test_both_losses_come_from_one_pass_in_which_words_and_links_are_hidden():
     objective = Objective(terms=[masked(source=HiddenLinks(draw=DRAW)), LinkPrediction(draw=DRAW)])
     total, logs = objective(step)
     assert len(spy.seen) == 1
-    seen, clean = spy.seen[0], step.input("text_graph")
+    seen, clean = spy.seen[0], step.input("grounded")
     assert (seen.x != clean.x).any()
     assert seen.extra["edge_mask"].sum() < clean.extra["edge_mask"].sum()
-    assert total.item() == pytest.approx(logs["masked_text_graph/loss"].item() + logs["links/loss"].item())
+    assert total.item() == pytest.approx(logs["masked_grounded/loss"].item() + logs["links/loss"].item())
 
 
 def test_no_hidden_link_is_a_message_of_the_pass_in_either_direction():
     model = model_of()
     spy, step = Spy(model), step_of(model)
     Objective(terms=[masked(source=HiddenLinks(draw=DRAW)), LinkPrediction(draw=DRAW)])(step)
-    sent, clean = messages(spy.seen[0], 3), messages(step.input("text_graph"), 3)
+    sent, clean = messages(spy.seen[0], 3), messages(step.input("grounded"), 3)
     kept = set(zip(sent.source_M.tolist(), sent.type_M.tolist(), sent.target_M.tolist(), strict=True))
     full = set(zip(clean.source_M.tolist(), clean.type_M.tolist(), clean.target_M.tolist(), strict=True))
     gone = full - kept
@@ -199,7 +197,7 @@ def test_the_link_loss_does_not_depend_on_what_it_asks_for_being_in_the_edge_lis
     model, term = model_of(), LinkPrediction(draw=DRAW)
     step = step_of(model)
     found = term(step)
-    seen = step.memo(("joint pass", "text_graph"), lambda: None)
+    seen = step.memo(("joint pass", "grounded"), lambda: None)
     again = model.encoders["joint"].read(seen.inp)
     torch.testing.assert_close(again.nodes.x, seen.encoded.nodes.x)
     assert torch.isfinite(found["loss"])
@@ -293,8 +291,8 @@ def test_questions_without_known_answers_cost_nothing_and_rows_pool_their_choice
     model = model_of(reads)
     step = step_of(model, reads, ASKED[2:])
     assert AnswerChoice()(step)["loss"].item() == 0
-    pooled = step.encoded("text_graph").pooled
-    torch.testing.assert_close(pooled[0], model.encoders["joint"].statements(step.input("text_graph")).pooled.mean(0))
+    pooled = step.encoded("grounded").pooled
+    torch.testing.assert_close(pooled[0], model.encoders["joint"].statements(step.input("grounded")).pooled.mean(0))
 
 
 def test_heads_of_another_kind_and_texts_without_choices_are_refused():

@@ -21,14 +21,14 @@ from core.objectives.base import Step, Term
 from core.training.precision import Compute
 from core.training.tasks.base import Downstream, Outcome, Task
 from core.types import ModalityInput
-from domains.molecules.text_graph.encoder import TextGraphEncoder
-from domains.molecules.text_graph.terms import AnswerHead, answer_loss
+from domains.molecules.grounded.encoder import GroundedTextEncoder
+from domains.molecules.grounded.terms import AnswerHead, answer_loss
 
 
 class ChoiceModel(nn.Module):
     """Encoder and `AnswerHead`: questions -> (V, C) logits."""
 
-    def __init__(self, encoder: TextGraphEncoder, dropout: float) -> None:
+    def __init__(self, encoder: GroundedTextEncoder, dropout: float) -> None:
         super().__init__()
         self.encoder, self.answer = encoder, AnswerHead(width=encoder.width, dropout=dropout)
 
@@ -67,9 +67,9 @@ class MultipleChoice(Task):
         return found
 
     def head_from(self, encoder: Encoder, facts: Mapping[str, Any]) -> nn.Module:
-        if not isinstance(encoder, TextGraphEncoder):
+        if not isinstance(encoder, GroundedTextEncoder):
             raise ConfigError(
-                f"task: MultipleChoice needs a TextGraphEncoder, and the run has a {type(encoder).__name__}; give a "
+                f"task: MultipleChoice needs a GroundedTextEncoder, and the run has a {type(encoder).__name__}; give a "
                 "run of dragon or dragon_mlm with --from_run"
             )
         return ChoiceModel(encoder, self.dropout)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from core.errors import CheckpointError
-from domains.molecules.text_graph.encoder import TextGraphEncoder
+from domains.molecules.grounded.encoder import GroundedTextEncoder
 
 PREFIXES = re.compile(r"^(module\.|model\.|lmgnn\.|bert\.|roberta\.)+")
 NAMES = (  # public name -> ours
@@ -39,7 +39,7 @@ def our_name(public: str) -> str | None:
     return None
 
 
-def load_public(encoder: TextGraphEncoder, tensors: Mapping[str, Tensor]) -> list[str]:
+def load_public(encoder: GroundedTextEncoder, tensors: Mapping[str, Tensor]) -> list[str]:
     """Copy the graph half of a checkpoint; returns the names that were not used. Read files by `encoders.read_public`.
 
     Concept vectors fill the first rows. Raises CheckpointError that lists every weight that is missing or has another
@@ -58,7 +58,7 @@ def load_public(encoder: TextGraphEncoder, tensors: Mapping[str, Tensor]) -> lis
             shapes.append(f"{name}: {tuple(tensor.shape)} instead of {wanted or 'nothing'}")
     if missing or shapes:
         raise CheckpointError(
-            f"the checkpoint does not fit a TextGraphEncoder of graph width {encoder.graph_width} with "
+            f"the checkpoint does not fit a GroundedTextEncoder of graph width {encoder.graph_width} with "
             f"{encoder.fusion_layers} fusion layers and {encoder.relations} relations (norm: batch is the public one); "
             f"missing: {', '.join(missing) or 'none'}; other shapes: {'; '.join(shapes) or 'none'}"
         )

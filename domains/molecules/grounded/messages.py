@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.types import ModalityInput
-from domains.molecules.text_graph.processor import ANSWER
+from domains.molecules.grounded.processor import ANSWER
 
 LINKS, NODE_TYPES = 2, 4
 

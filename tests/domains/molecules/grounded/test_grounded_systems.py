@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from text_graphs import write_questions, write_texts
+from grounded_samples import write_questions, write_texts
 
 from core.hub import SavedModel
 from core.training.cli import main
 from core.training.finetuned import load_finetuned
-from domains.molecules.text_graph import ClozeFacts, HiddenLinkRanks, MaskedWords
+from domains.molecules.grounded import ClozeFacts, HiddenLinkRanks, MaskedWords
 
 BRIEF = [
     "--trainer.max_steps", "2", "--trainer.validate_every", "1", "--trainer.checkpoint_every", "2", "--data.batch_size",
@@ -45,10 +45,10 @@ def test_dragon_measures_words_facts_and_links(dragon):
 
 def test_the_saved_model_encodes_a_text_as_the_live_one(dragon):
     saved = SavedModel.from_pretrained(dragon)
-    vector = saved.encoder("text_graph").encode("aspirin treats pain .")
+    vector = saved.encoder("grounded").encode("aspirin treats pain .")
     assert vector.shape == (saved.model.dim,)
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-4)
-    other = saved.encoder("text_graph").encode("salicin treats pain .")
+    other = saved.encoder("grounded").encode("salicin treats pain .")
     assert not np.allclose(vector, other, atol=1e-3)
 
 
@@ -78,7 +78,7 @@ def test_questions_are_a_downstream_task_of_a_pretrained_run(dragon, tmp_path):
     assert 0 <= summary["test/accuracy"] <= 1
     assert summary["test/questions"] == 6
     found = load_finetuned(tmp_path / "run")
-    reads = found.processors["text_graph"]
+    reads = found.processors["grounded"]
     question = json.dumps({"stem": "What does aspirin treat ?", "choices": ["pain", "gout"], "answer": 0})
     logits = found.model(reads.collate([reads.load(question)]))
     assert logits.shape == (1, 2)

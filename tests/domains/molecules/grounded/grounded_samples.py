@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from core.encoders import TextTransformer
-from domains.molecules.text_graph import TextGraphEncoder, TextGraphProcessor
+from domains.molecules.grounded import GroundedTextEncoder, GroundedTextProcessor
 
 NAMES = {
     "C1": "aspirin\tacetylsalicylic acid", "C2": "willow bark", "C3": "pain", "C4": "gout", "C5": "salicin",
@@ -27,7 +27,7 @@ def tables():
     }  # fmt: skip
 
 
-def processor(cls=TextGraphProcessor, sources=TEXTS, **how):
+def processor(cls=GroundedTextProcessor, sources=TEXTS, **how):
     made = cls(**{**SMALL, **how})
     made.read_tables(tables())
     made.fit(sources)
@@ -37,7 +37,7 @@ def processor(cls=TextGraphProcessor, sources=TEXTS, **how):
 def encoder(seed=0, *, norm="layer", fusion_layers=2, dropout=0.0, dtype=torch.float64, reads=None, **how):
     torch.manual_seed(seed)
     text = TextTransformer(vocab_size=400, max_length=24, width=16, depth=3, heads=2, prefix=1, weight_std=0.2)
-    made = TextGraphEncoder(
+    made = GroundedTextEncoder(
         text=text, concepts=8, features=16, relations=3, width=12, fusion_layers=fusion_layers, heads=3, pool_heads=2,
         exchange_hidden=20, dropout=dropout, norm=norm, **how,
     )  # fmt: skip

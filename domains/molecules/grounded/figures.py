@@ -20,16 +20,16 @@ from core.objectives.hidden_edges import EdgeDraw
 from core.objectives.tokens.masked_text import MaskedText, WordHead
 from core.training.figures import Figure
 from core.training.precision import Compute
-from domains.molecules.text_graph.encoder import TextGraphEncoder, without_messages
-from domains.molecules.text_graph.hidden import unlinked
-from domains.molecules.text_graph.terms import AnswerHead, link_decoder
+from domains.molecules.grounded.encoder import GroundedTextEncoder, without_messages
+from domains.molecules.grounded.hidden import unlinked
+from domains.molecules.grounded.terms import AnswerHead, link_decoder
 
 
-def encoder_of(model: DualEncoder, modality: str) -> TextGraphEncoder:
+def encoder_of(model: DualEncoder, modality: str) -> GroundedTextEncoder:
     """Raises ConfigError when the model reads the modality with something else."""
     encoder = model.encoder_of(modality)
-    if not isinstance(encoder, TextGraphEncoder):
-        raise ConfigError(f"figure: '{modality}' is read by a {type(encoder).__name__}, not a TextGraphEncoder")
+    if not isinstance(encoder, GroundedTextEncoder):
+        raise ConfigError(f"figure: '{modality}' is read by a {type(encoder).__name__}, not a GroundedTextEncoder")
     return encoder
 
 
@@ -54,7 +54,7 @@ class MaskedWords(Figure):
     headline: ClassVar[Mapping[str, str]] = {"masked words, accuracy": "masked_words/accuracy"}
 
     def __init__(
-        self, *, modality: str = "text_graph", head: str = "words", ratio: float = 0.15, unlink: bool = False
+        self, *, modality: str = "grounded", head: str = "words", ratio: float = 0.15, unlink: bool = False
     ) -> None:
         """unlink: see `HiddenLinks`."""
         self.modality, self.head, self.ratio, self.unlink = modality, head, ratio, unlink
@@ -98,7 +98,7 @@ class HiddenLinkRanks(Figure):
         "hidden links, filtered MRR": "hidden_links/mrr", "  of equal scores": "hidden_links/mrr_chance"
     }  # fmt: skip
 
-    def __init__(self, *, modality: str = "text_graph", head: str = "links", draw: EdgeDraw | None = None) -> None:
+    def __init__(self, *, modality: str = "grounded", head: str = "links", draw: EdgeDraw | None = None) -> None:
         """draw: its `visible` does not count, all links asked for are hidden."""
         self.modality, self.head = modality, head
         own = draw or EdgeDraw()
@@ -166,7 +166,7 @@ class ChosenAnswers(Figure):
 
     headline: ClassVar[Mapping[str, str]] = {"answers, accuracy": "answers/accuracy", "  chance": "answers/chance"}
 
-    def __init__(self, *, modality: str = "text_graph", head: str = "answer") -> None:
+    def __init__(self, *, modality: str = "grounded", head: str = "answer") -> None:
         self.modality, self.head = modality, head
 
     def check(self, model: DualEncoder) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from text_graphs import SMALL, encoder, write_questions, write_texts
+from grounded_samples import SMALL, encoder, write_questions, write_texts
 from torch import nn
 
 from core.config.schema import DataSettings
@@ -13,18 +13,18 @@ from core.models import DualEncoder
 from core.objectives import WordHead
 from core.objectives.hidden_edges import EdgeDraw
 from core.training.precision import Compute
-from domains.molecules.text_graph import (
+from domains.molecules.grounded import (
     AnswerHead,
     ChoiceProcessor,
     ChosenAnswers,
     ClozeFacts,
     DistMultDecoder,
+    GroundedTextProcessor,
     HiddenLinkRanks,
     MaskedWords,
-    TextGraphProcessor,
 )
-from domains.molecules.text_graph.encoder import without_messages
-from domains.molecules.text_graph.layouts import ConceptTexts, QAGraph
+from domains.molecules.grounded.encoder import without_messages
+from domains.molecules.grounded.layouts import ConceptTexts, QAGraph
 
 HOW = {"compute": Compute(torch.device("cpu"), "32", 1), "seed": 0, "n_bootstrap": 1}
 DRAW = EdgeDraw(ratio=1.0, most=100)
@@ -38,7 +38,7 @@ def without_gradients():
 
 
 def opened(layouts, processor, tmp_path):
-    data = DataModule(layouts, {"text_graph": processor}, DataSettings(batch_size=5, prepare_workers=0), seed=0)
+    data = DataModule(layouts, {"grounded": processor}, DataSettings(batch_size=5, prepare_workers=0), seed=0)
     data.fit_processors()
     data.prepare(["train", "val", "test"], bad_csv=tmp_path / "bad.csv")
     return data
@@ -51,14 +51,14 @@ def data(tmp_path):
         "aspirin treats\tpain\t.\tpain|gout|willow bark\nsalicin is in\twillow bark\t.\tpain|willow bark\n"
     )
     layouts = {split: ConceptTexts(root=root, split=split) for split in ("train", "val", "test")}
-    return opened(layouts, TextGraphProcessor(**SMALL, neighbours=8), tmp_path)
+    return opened(layouts, GroundedTextProcessor(**SMALL, neighbours=8), tmp_path)
 
 
 def model_of(data, **heads):
-    made = encoder(reads=data.processors["text_graph"], dtype=torch.float32)
+    made = encoder(reads=data.processors["grounded"], dtype=torch.float32)
     rows = SMALL["vocab_size"]
     given = {"words": WordHead(width=16, vocab_size=rows), "links": DistMultDecoder(relations=3, width=12)} | heads
-    return DualEncoder(encoders={"joint": made}, modalities={"text_graph": "joint"}, dim=4, heads=given).eval()
+    return DualEncoder(encoders={"joint": made}, modalities={"grounded": "joint"}, dim=4, heads=given).eval()
 
 
 def always(data, word):
@@ -67,7 +67,7 @@ def always(data, word):
     nn.init.zeros_(head.decoder.weight)
     with torch.no_grad():
         head.decoder.bias.zero_()
-        head.decoder.bias[data.processors["text_graph"].pieces(word)[0].tolist()] = 5.0
+        head.decoder.bias[data.processors["grounded"].pieces(word)[0].tolist()] = 5.0
     return head
 
 
@@ -102,7 +102,7 @@ def test_hidden_links_are_ranked_among_the_concepts_of_their_text_without_other_
     found = HiddenLinkRanks(draw=DRAW).measure(model, data, split="test", **HOW)
     decoder, joint, ranks, pools = model.heads["links"], model.encoders["joint"], [], []
     for batch in data.eval_loader("test"):
-        inp = batch.inputs["text_graph"]
+        inp = batch.inputs["grounded"]
         nodes = joint.read(without_messages(inp, torch.zeros_like(inp.extra["edge_mask"]))).nodes.x
         for row in range(len(inp)):
             state = decoder.states(nodes[row])
