@@ -147,11 +147,21 @@ class DataModule:
     def train_loader(self, *, total: int, start: int = 0, rank: int = 0, world: int = 1) -> DataLoader[Batch]:
         """Batches of steps `start` to `total`, augmented if the settings say so."""
         plan = TrainingPlan(
-            self.settings.batch_size, total, start, self.seed, self.settings.augment, rank, world, self.masks
+            self.settings.batch_size,
+            total,
+            start,
+            self.seed,
+            self.settings.augment,
+            rank,
+            world,
+            self.masks,
+            self.indices["train"],
         )
         drawn = self.layouts["train"].draws(self.processors, plan)
         if drawn is not None:
-            return self._loader(drawn.dataset, workers=self.settings.workers, batch_sampler=drawn.sampler)
+            return self._loader(
+                drawn.dataset, workers=self.settings.workers, collate=drawn.collate, batch_sampler=drawn.sampler
+            )
         dataset = self._dataset("train", self.indices["train"], augment=self.settings.augment)
         sampler = StepSampler(
             len(dataset),
@@ -185,10 +195,13 @@ class DataModule:
             mask_of=self.mask_of,
         )
 
-    def _loader(self, dataset: Dataset[Any], *, workers: int, **how: Any) -> DataLoader[Batch]:
+    def _loader(
+        self, dataset: Dataset[Any], *, workers: int, collate: Callable[[Any], Batch] | None = None, **how: Any
+    ) -> DataLoader[Batch]:
         return DataLoader(  # it yields what collate_fn returns, which its type parameter does not say
             cast(Dataset[Batch], dataset),
-            collate_fn=Collate(self.processors, self.label_names, self.masks, self.mask_of, self.quantity_names),
+            collate_fn=collate
+            or Collate(self.processors, self.label_names, self.masks, self.mask_of, self.quantity_names),
             num_workers=workers,
             timeout=self.settings.worker_timeout if workers else 0,
             persistent_workers=workers > 0,
