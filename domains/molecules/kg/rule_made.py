@@ -23,7 +23,7 @@ GRADES = (
 )  # fmt: skip
 RELATIONS = ("reacts_with", "dissolves", "forms")
 FILLER = ("sample", "from", "shelf", "stored", "in", "glass", "bottle", "checked", "yearly", "by", "staff")
-VERSION = "3"
+VERSION = "4"
 
 
 class DescribedPairs(TripleFolder):

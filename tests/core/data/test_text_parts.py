@@ -100,7 +100,7 @@ def test_a_part_that_is_gone_or_damaged_is_processed_and_built_again(tmp_path):
     whole = parts.store.path(parts.keys[1])
     whole.write_bytes(whole.read_bytes()[:-5])
     fresh = parts_of(tmp_path)
-    with pytest.warns(Warning):
+    with pytest.warns(Warning, match="gone|damaged"):
         same(fresh.sample(3, "eel"), Letters().load("eel"))
     assert fresh.build(TEXTS) == 1  # the lost one
 
