@@ -133,7 +133,7 @@ def _packed(processor: Processor, texts: Sequence[str]) -> Sample:
     messages = ["" if not isinstance(one, DataError) else str(one) or "refused" for one in found]
     good = [one for one in found if not isinstance(one, DataError)]
     encoded = [message.encode("utf-8", "surrogatepass") for message in messages]
-    out = {
+    out: Sample = {
         _MESSAGES: np.frombuffer(b"".join(encoded), np.uint8),
         _LENGTHS: np.array([len(message) for message in encoded], np.int64),
     }
