@@ -35,8 +35,9 @@ def ranked_after_training(
     steps: int,
     batch_size: int,
     optim: OptimSettings,
+    split: str = "test",
 ) -> AnswerScores:
-    """Train the system `tree` on the layouts' training split and rank both ends of the test triples."""
+    """Train the system `tree` on the layouts' training split and rank both ends of the triples of `split`."""
     processor = build_processors(tree["data"]["processors"])["triple"]
     assert isinstance(processor, TripleProcessor)
     processor.read_tables(layouts["train"].tables)
@@ -53,4 +54,4 @@ def ranked_after_training(
     assert isinstance(encoder, LinkEncoder)
     assert encoder.graph is not None
     known = np.concatenate(list(triples.values()))
-    return answer_scores(joined(both_ends(encoder, encoder.graph, triples["test"], known)), n_bootstrap=1)
+    return answer_scores(joined(both_ends(encoder, encoder.graph, triples[split], known)), n_bootstrap=1)

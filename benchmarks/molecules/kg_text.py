@@ -1,7 +1,7 @@
 """Entities with quarters of text beat entities of structure alone where descriptions tell the relations.
 
 Nayyeri et al. 2023: one dihedron model of links, a quarter of every entity from its words and one from its letters.
-The graph is rule-made, 8% of its triples are trained on; descriptions of other entities are the control.
+The graph is rule-made, a fifth of its triples is trained on; descriptions of other entities are the control.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ TEXT, STRUCTURE, SHUFFLED = "structure and text", "structure only", "texts of ot
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """lr: of Adam, constant."""
+    """lr: of Adam, constant. Rate and steps were chosen on the validation split of seed 100, for both forms alike."""
 
     steps: int = 300
     batch_size: int = 128
-    lr: float = 1e-2
+    lr: float = 3e-3
 
 
 def run(options: Options, design: Design | None = None) -> Result:
@@ -31,7 +31,7 @@ def run(options: Options, design: Design | None = None) -> Result:
         name="kg_text",
         claim=(__doc__ or "").split("\n")[0],
         source="Nayyeri et al. 2023, arXiv 2208.02743: text sources help, most on sparse graphs",
-        data="180 entities of 6 kinds and 5 grades, 3 relations between kinds of equal grade, rule-made",
+        data="180 entities of 6 kinds and 30 grades, 3 relations between kinds of equal grade, rule-made",
         simulated=True,
         rule="filtered MRR of the test split, both sides, realistic ranks",
         seeds=options.seeds,

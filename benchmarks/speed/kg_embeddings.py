@@ -48,7 +48,7 @@ class Model:
 MODELS = {
     "complex": Model("ComplEx", "ComplEx", 2, 0.1, "logistic", {"init_std": 0.1}),
     "rotate": Model("RotatE", "RotatE", 2, 0.0, "adversarial", {"modulus": "euclidean"}),  # PyKEEN's distance
-    "quate": Model("QuatE", "QuatE", 4, 0.02, "logistic", {}),
+    "quate": Model("QuatE", "QuatE", 4, 0.02, "logistic", {"init_std": 0.035}),
 }
 MARGIN, TEMPERATURE = 3.0, 1.0
 
@@ -88,7 +88,7 @@ def ours(plan: Plan) -> dict[str, float]:
     data = DataModule(setup.build_layouts("molecules", settings), processors, settings, seed=plan.seed)
     model = setup.build_model(model_node(plan), plan.seed)
     objective = setup.build_objective([objective_node(plan)], plan.seed)
-    steps = plan.epochs * (len(data.layouts["train"]) // plan.batch)
+    steps = round(plan.epochs * len(data.layouts["train"]) / plan.batch)  # as many triples as PyKEEN's, to a batch
     trainer = TrainerSettings(
         max_steps=steps, precision="32", threads=1, gradient_clip=0, progress=False,
         validate_every=steps + 1, checkpoint_every=steps + 1, log_every=100,

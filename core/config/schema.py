@@ -44,6 +44,10 @@ class DataSettings(Settings):
     batch_size: Positive = Field(64, description="rows per optimiser step on each device")
     workers: Annotated[int, Field(ge=0)] = Field(0, description="loader processes; 0 loads in the training process")
     prepare_workers: Annotated[int, Field(ge=0)] = Field(2, description="processes that fill the sample cache")
+    keep_texts_from: Positive | None = Field(
+        20_000,
+        description="texts of a split from which on slow processing of them (structures) is kept on disk; null: never",
+    )
     worker_timeout: Annotated[int, Field(gt=0)] = Field(120, description="seconds before a stuck loader is an error")
     augment: bool = Field(True, description="random augmentation of training samples")
     on_bad_record: Literal["skip", "raise"] = Field("skip", description="what an unreadable record does")

@@ -23,6 +23,7 @@ from core.data.processor import Processor
 from core.data.sampler import StepSampler
 from core.data.store import SampleStore
 from core.data.text import TextProcessor
+from core.data.text_parts import TextParts
 from core.errors import ConfigError, DataError, nearest
 from core.types import Batch
 
@@ -54,6 +55,7 @@ class DataModule:
         first = next(iter(layouts.values()))
         self.label_names, self.quantity_names = first.label_names, first.quantity_names
         self.store = SampleStore(cache_root() / "samples")
+        self.kept: dict[str, dict[str, TextParts]] = {}  # split -> modality -> texts on disk
         self.indices: dict[str, list[int]] = {}
         self.skipped: dict[str, int] = {}
 
@@ -87,6 +89,7 @@ class DataModule:
                 out_csv=bad_csv,
                 max_share=self.settings.max_bad_share,
             )
+            self.kept[split] = self._keep_texts(split, chosen, progress)
             dataset = self._dataset(split, chosen)
             kept = []
             for position, fault in self._load_all(dataset, _Ticker(split, count, progress)):
@@ -99,6 +102,26 @@ class DataModule:
             if not kept:
                 raise DataError(f"{layout.root}: split '{split}' of {layout.name} has no readable record")
             self.indices[split] = kept
+
+    def _keep_texts(self, split: str, chosen: Sequence[int], progress: Progress | None) -> dict[str, TextParts]:
+        least = self.settings.keep_texts_from
+        if least is None or len(chosen) < least:
+            return {}
+        kept = {}
+        for modality, processor in self.processors.items():
+            if not processor.slow_texts:
+                continue
+            sources = [self.layouts[split].record(index).sources.get(processor.of or modality, "") for index in chosen]
+            texts = [source for source in sources if isinstance(source, str)]
+            if len(texts) == len(sources):
+                kept[modality] = TextParts(cache_root() / "texts", processor, texts, numbers=chosen)
+                tick = _Ticker(split, len(texts), progress)
+                kept[modality].build(
+                    texts,
+                    workers=self.settings.prepare_workers,
+                    done=lambda n: tick(min(n, len(texts))),  # noqa: B023
+                )
+        return kept
 
     def _load_all(self, dataset: RecordDataset, tick: Callable[[int], None]) -> Iterable[tuple[int, DataError | None]]:
         workers = self.settings.prepare_workers
@@ -152,11 +175,21 @@ class DataModule:
     def train_loader(self, *, total: int, start: int = 0, rank: int = 0, world: int = 1) -> DataLoader[Batch]:
         """Batches of steps `start` to `total`, augmented if the settings say so."""
         plan = TrainingPlan(
-            self.settings.batch_size, total, start, self.seed, self.settings.augment, rank, world, self.masks
+            self.settings.batch_size,
+            total,
+            start,
+            self.seed,
+            self.settings.augment,
+            rank,
+            world,
+            self.masks,
+            self.indices["train"],
         )
         drawn = self.layouts["train"].draws(self.processors, plan)
         if drawn is not None:
-            return self._loader(drawn.dataset, workers=self.settings.workers, batch_sampler=drawn.sampler)
+            return self._loader(
+                drawn.dataset, workers=self.settings.workers, collate=drawn.collate, batch_sampler=drawn.sampler
+            )
         dataset = self._dataset("train", self.indices["train"], augment=self.settings.augment)
         sampler = StepSampler(
             len(dataset),
@@ -188,12 +221,16 @@ class DataModule:
             augment=augment,
             masks=self.masks,
             mask_of=self.mask_of,
+            kept=self.kept.get(split),
         )
 
-    def _loader(self, dataset: Dataset[Any], *, workers: int, **how: Any) -> DataLoader[Batch]:
+    def _loader(
+        self, dataset: Dataset[Any], *, workers: int, collate: Callable[[Any], Batch] | None = None, **how: Any
+    ) -> DataLoader[Batch]:
         return DataLoader(  # it yields what collate_fn returns, which its type parameter does not say
             cast(Dataset[Batch], dataset),
-            collate_fn=Collate(self.processors, self.label_names, self.masks, self.mask_of, self.quantity_names),
+            collate_fn=collate
+            or Collate(self.processors, self.label_names, self.masks, self.mask_of, self.quantity_names),
             num_workers=workers,
             timeout=self.settings.worker_timeout if workers else 0,
             persistent_workers=workers > 0,

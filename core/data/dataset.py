@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from core.data.layout import Layout, Record
 from core.data.processor import Processor, Sample
 from core.data.store import SampleStore, sample_key
+from core.data.text_parts import TextParts
 from core.errors import DataError
 
 Item = tuple[int, int]  # (epoch, position in the data set)
@@ -58,7 +59,10 @@ class RecordDataset(Dataset[dict[str, Any]]):
         augment: bool = False,
         masks: Sequence[str] = (),
         mask_of: str | Sequence[str] = "",
+        kept: Mapping[str, TextParts] | None = None,
     ) -> None:
+        """kept: modality -> what is on disk of its texts."""
+        self.kept = dict(kept or {})
         self.layout = layout
         self.processors = dict(processors)
         self.store = store
@@ -84,7 +88,7 @@ class RecordDataset(Dataset[dict[str, Any]]):
         epoch, position = item if isinstance(item, tuple) else (0, item)
         index = self.indices[position]
         record = self.layout.record(index)
-        inputs = self.load(record)
+        inputs = self.load(record, index)
         if self.augment:
             inputs = augmented(inputs, self.processors, (self.seed, epoch, index))
         return {
@@ -95,8 +99,9 @@ class RecordDataset(Dataset[dict[str, Any]]):
             "inputs": inputs,
         }
 
-    def load(self, record: Record) -> dict[str, dict[str, np.ndarray]]:
-        """The record's modalities as their processors make them, from the store where it has them."""
+    def load(self, record: Record, index: int | None = None) -> dict[str, dict[str, np.ndarray]]:
+        """The record's modalities as their processors make them, from the store where it has them. index: its number in
+        the layout, if it has one."""
         inputs = {}
         for modality, processor in self.processors.items():
             source = record.sources.get(processor.of or modality)
@@ -106,7 +111,9 @@ class RecordDataset(Dataset[dict[str, Any]]):
             def compute(processor: Processor = processor, source: Any = source) -> dict[str, np.ndarray]:
                 return processor.load(source)
 
-            if isinstance(source, str):  # text is quicker made than read from a store
+            if isinstance(source, str) and index is not None and modality in self.kept:
+                sample = self.kept[modality].sample(index, source)
+            elif isinstance(source, str):  # text is quicker made than read from a store
                 sample = self._text(modality, source)
             elif self.store is None:
                 sample = compute()

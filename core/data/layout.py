@@ -55,7 +55,7 @@ class Record:
 class TrainingPlan:
     """What a run asks of its training data: batches for steps `start` to `total` - 1, of process `rank` of `world`.
 
-    masks: dense labels that the task reads.
+    masks: dense labels that the task reads. indices: the records in use; None = all.
     """
 
     batch_size: int
@@ -66,14 +66,17 @@ class TrainingPlan:
     rank: int = 0
     world: int = 1
     masks: tuple[str, ...] = ()
+    indices: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """dataset: item -> sample, as `RecordDataset` gives it. sampler: batches of items, a function of (seed, step)."""
+    """dataset: item -> sample, as `RecordDataset` gives it. sampler: batches of items, a function of (seed, step).
+    collate: what the dataset gives for a batch of items -> Batch; None: as for records."""
 
     dataset: Any
     sampler: Any
+    collate: Any = None
 
 
 class Layout(ABC):
@@ -112,7 +115,8 @@ class Layout(ABC):
         return (self.record(i) for i in range(len(self)))
 
     def draws(self, processors: Mapping[str, Any], plan: TrainingPlan) -> Draws | None:
-        """Training samples that are drawn anew in every epoch (parts of something large), instead of the records.
+        """Training samples that are drawn anew in every epoch (parts of something large), or quicker than record by
+        record (ids in an array), instead of the records.
 
         None, the default: training goes through the records.
         """

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from core.errors import ConfigError
+from core.errors import ConfigError, DataError
 from core.types import ModalityInput
 
 Sample = dict[str, np.ndarray]
@@ -34,6 +34,7 @@ class Processor(ABC):
     version: ClassVar[int] = 1
     of: str = ""  # the modality whose source this one reads too (a part of a text, another view); empty: its own
     not_in_load: ClassVar[frozenset[str]] = frozenset()
+    slow_texts: ClassVar[bool] = False  # whether to keep on disk what `load` makes of many texts
 
     @abstractmethod
     def load(self, source: Any) -> Sample:
@@ -42,6 +43,16 @@ class Processor(ABC):
         Empty where a readable source holds nothing of this modality (a report without the section): the record then
         lacks it. Raises DataError naming the file, the fault and the remedy.
         """
+
+    def load_many(self, sources: Sequence[Any]) -> list[Sample | DataError]:
+        """A sample or its error per source, in order; for processors that are quicker with many at once."""
+        found: list[Sample | DataError] = []
+        for source in sources:
+            try:
+                found.append(self.load(source))
+            except DataError as fault:
+                found.append(fault)
+        return found
 
     def augment_jointly(self, sample: Mapping[str, np.ndarray], rng: np.random.Generator) -> Sample:
         """A random variation that co-registered modalities share (a flip, a crop), for training only, before `augment`.

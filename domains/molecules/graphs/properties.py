@@ -57,6 +57,11 @@ def atom_properties(atom: Any) -> list[int]:
     ]
 
 
+def is_usual(bond: Any) -> bool:
+    """Whether a bond is single, double, triple or aromatic, so that its order tells its type."""
+    return bond.GetBondType() in _rows()[2]
+
+
 def bond_stereo(bond: Any) -> int:
     return _rows()[3].get(bond.GetStereo(), 0)
 

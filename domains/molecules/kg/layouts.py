@@ -6,11 +6,14 @@ Entity descriptions are read where a folder has them: `entity2textlong.txt` or `
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from core.data.layout import Layout, Record, check_split, refuse_empty, require
+from core.data.layout import Draws, Layout, Record, TrainingPlan, check_split, refuse_empty, require
 from core.errors import DataError, missing_extra
+from domains.molecules.kg.batches import triple_draws
+from domains.molecules.kg.processor import TripleProcessor
 from domains.molecules.kg.triples import Triple, read_descriptions, read_dictionary, read_triples
 
 FILES = {"train": "train", "val": "valid", "test": "test"}
@@ -71,6 +74,13 @@ class TripleFolder(Layout):
     def record(self, index: int) -> Record:
         name = f"{self.split}-{index}"
         return Record(id=name, group=name, sources={"triple": self.texts_of[index]})
+
+    def draws(self, processors: Mapping[str, Any], plan: TrainingPlan) -> Draws | None:
+        """The same batches as from the records, from ids in an array, where triples are all that is read."""
+        processor = processors.get("triple")
+        if set(processors) != {"triple"} or type(processor) is not TripleProcessor or processor.of:
+            return None
+        return triple_draws(self.triples, f"{self.split}-", processor, plan)
 
 
 class FB15k237(TripleFolder):

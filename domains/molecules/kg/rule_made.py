@@ -1,8 +1,8 @@
 """A RULE-MADE graph whose relations depend on words of entity descriptions: to see whether a model reads them.
 
 Every entity has a kind and a grade, both named in its description, among words that mean nothing. Relation r joins an
-entity of kind k to those of kind (k + r + 1) modulo the number of kinds and of the same grade. Only a share of the
-triples is trained on, so structure alone says little about an entity, while its words say all.
+entity of kind k to those of kind (k + r + 1) modulo the number of kinds and of the same grade. Only a fifth of the
+triples is trained on, which leaves most entities with one, so structure alone says little, while words say all.
 """
 
 from __future__ import annotations
@@ -16,14 +16,18 @@ from core.data.built import build_once, cache_root
 from domains.molecules.kg.layouts import TripleFolder
 
 KINDS = ("acid", "base", "salt", "ester", "ketone", "amine")
-GRADES = ("pale", "dark", "bright", "dull", "clear")
+GRADES = (
+    "pale", "dark", "bright", "dull", "clear", "cloudy", "coarse", "fine", "heavy", "light", "cold", "warm", "sour",
+    "sweet", "bitter", "dry", "wet", "soft", "hard", "sharp", "blunt", "old", "new", "thin", "thick", "smooth", "rough",
+    "plain", "rich", "poor",
+)  # fmt: skip
 RELATIONS = ("reacts_with", "dissolves", "forms")
 FILLER = ("sample", "from", "shelf", "stored", "in", "glass", "bottle", "checked", "yearly", "by", "staff")
-VERSION = "2"
+VERSION = "4"
 
 
 class DescribedPairs(TripleFolder):
-    """RULE-MADE: 180 entities, 3 relations, 8% of the triples to train on, a description of each entity."""
+    """RULE-MADE: 180 entities, 3 relations, 20% of the triples to train on, a description of each entity."""
 
     name: ClassVar[str] = "DescribedPairs (rule-made)"
     licence: ClassVar[str] = "CC0-1.0"
@@ -41,7 +45,7 @@ class DescribedPairs(TripleFolder):
         super().__init__(root=folder, split=split)
 
 
-def write(folder: Path, *, shuffled: bool = False, seed: int = 0, each: int = 6, trained: float = 0.08) -> None:
+def write(folder: Path, *, shuffled: bool = False, seed: int = 0, each: int = 1, trained: float = 0.2) -> None:
     """Write train.txt, valid.txt, test.txt and entity2text.txt. each: entities of a kind and grade; trained: share of
     the triples in training; a tenth is validation, the rest the test, so that the filter knows every true triple and a
     reader of the rule ranks all answers first. Each entity is in some training triple."""

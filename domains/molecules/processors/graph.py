@@ -17,7 +17,7 @@ import torch
 from core.data.processor import Processor, Sample
 from core.errors import DataError
 from core.types import ModalityInput
-from domains.molecules.graphs.featurise import graph_of
+from domains.molecules.graphs.featurise import graph_of, graphs_of
 from domains.molecules.graphs.vocabulary import vocabulary as vocabulary_called
 from domains.molecules.io.files import read_records
 from domains.molecules.io.parse import read_molecule
@@ -34,6 +34,7 @@ class GraphProcessor(Processor):
     """
 
     modality_kind: ClassVar[Literal["image", "volume", "text", "graph"]] = "graph"
+    slow_texts: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -59,6 +60,13 @@ class GraphProcessor(Processor):
     def load(self, source: Any) -> Sample:
         graph = graph_of(string_of(source), self.names, self.policy)
         return {"atoms": graph.atoms, "edges": graph.edges, "bonds": graph.bonds}
+
+    def load_many(self, sources: Sequence[Any]) -> list[Sample | DataError]:
+        found = graphs_of([string_of(source) for source in sources], self.names, self.policy)
+        return [
+            one if isinstance(one, DataError) else {"atoms": one.atoms, "edges": one.edges, "bonds": one.bonds}
+            for one in found
+        ]
 
     def drawn(self, source: Any) -> np.ndarray | None:
         """The structure as chemists draw it, (240, 320, 3)."""

@@ -66,6 +66,20 @@ def test_the_quick_path_equals_the_plain_one():
         np.testing.assert_array_equal(graph.bonds, bonds[:, :3], err_msg=text)
 
 
+def test_unusual_bonds_and_metals_among_others_change_nothing():
+    odd = ["C[N+]1=CC=CC=C1.Cl[Cu](Cl)(N)N", "N->[Cu]", "C$C", "Cl[Hg]C1=CC=C(Cl)S1", "[Fe]1(C=C)(N)O1",
+           "CC=CC=C[N+]([O-])=O", "O=C1C=CC(=O)C=C1", "C=C[S](=O)(=O)C=C", "CP(=C)(C)c1ccccc1", "C=[N+]=[N-]",
+           "O[As](=O)(O)c1ccccc1", "C/C=C/C=O.[Zn]", "*C=CC=O", "C=CB(O)O", "[CH2]C=C", "C=C[Si](C)(C)C=C"]  # fmt: skip
+    for texts in (odd, odd[::-1], [text for text in odd for _ in range(2)]):
+        for text, graph in zip(texts, graphs_of(texts, OGB9), strict=True):
+            if isinstance(graph, DataError):
+                continue
+            atoms, edges, bonds = plain(text)
+            np.testing.assert_array_equal(graph.atoms, atoms, err_msg=text)
+            np.testing.assert_array_equal(graph.edges, edges, err_msg=text)
+            np.testing.assert_array_equal(graph.bonds, bonds[:, :3], err_msg=text)
+
+
 def test_features_equal_those_of_ogb():
     features = pytest.importorskip("ogb.utils").smiles2graph
     texts = [text for text in some(200) if "*" not in text]

@@ -2,13 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
 from kg_files import TRAIN, fitted, lines, write_graph
 
+from core.config.schema import DataSettings
+from core.data.datamodule import DataModule
 from core.data.layout import source_path, verify
 from core.errors import CheckpointError, ConfigError, DataError
 from domains.molecules.data import LAYOUTS, layout_class
 from domains.molecules.kg.graph import triple_keys, with_inverses
 from domains.molecules.kg.layouts import CoDEx, InductiveTriples, TripleFolder
+from domains.molecules.kg.processor import TripleProcessor
 from domains.molecules.kg.texts import read_vectors, text_features
 from domains.molecules.kg.triples import Triple, parse_triple, read_descriptions, read_dictionary, read_triples
 
@@ -208,3 +212,34 @@ def test_one_name_for_two_sources_or_an_unknown_kind_is_refused(tmp_path):
         fitted(features={"sounds": 4})
     with pytest.raises(DataError, match="has 1 columns"):
         parse_triple("abc", where="here")
+
+
+def test_batches_cut_from_the_array_are_those_of_the_records(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEPTAD_CACHE", str(tmp_path / "cache"))
+    train = [(a, r, b) for a in "abcdef" for r in ("likes", "knows") for b in "abcd"]
+    root = write_graph(tmp_path / "graph", train=train)
+
+    def loader(layout, **limit):
+        settings = DataSettings(batch_size=10, prepare_workers=0, limit=limit, max_bad_share=1)
+        layouts = {split: layout(root=root, split=split) for split in ("train", "val", "test")}
+        data = DataModule(layouts, {"triple": TripleProcessor()}, settings, seed=4)
+        data.fit_processors()
+        data.prepare(("train",), bad_csv=tmp_path / "bad.csv")
+        return data.train_loader(total=12, start=3)
+
+    class RecordByRecord(TripleFolder):
+        def draws(self, processors, plan):
+            return None
+
+    for limit in ({}, {"train": 25}):
+        quick, plain = loader(TripleFolder, **limit), loader(RecordByRecord, **limit)
+        assert quick.collate_fn.__class__ is not plain.collate_fn.__class__
+        batches = list(zip(quick, plain, strict=True))
+        assert len(batches) == 9
+        for one, two in batches:
+            assert one.ids == two.ids
+            assert torch.equal(one.inputs["triple"].x, two.inputs["triple"].x)
+            assert torch.equal(one.present["triple"], two.present["triple"])
+            assert one.keys.keys() == two.keys.keys()
+            assert all(torch.equal(one.keys[name], two.keys[name]) for name in one.keys)
+            assert (one.labels, one.masks, one.quantities) == (two.labels, two.masks, two.quantities)

@@ -89,3 +89,15 @@ def test_without_drop_the_same_sentences_come_in_another_order():
 
 def test_a_source_without_text_holds_nothing():
     assert fitted().load("\n \n") == {}
+
+
+def test_many_at_once_are_what_each_is_alone():
+    texts = ["CCO", "C1CC", "C[C@H](N)O", "c1ccccc1"]
+    for processor in (GraphProcessor(), GraphProcessor(vocabulary="ogb9", stereo="drop")):
+        for text, one in zip(texts, processor.load_many(texts), strict=True):
+            if isinstance(one, DataError):
+                assert text == "C1CC"
+                continue
+            alone = processor.load(text)
+            assert one.keys() == alone.keys()
+            assert all(np.array_equal(one[name], alone[name]) for name in one)
