@@ -41,15 +41,15 @@ class Design:
     """topics of `words` words each; a text has `told` of its topic and `filler` of those that all share. nodes of a
     graph, of which the model is trained on one and measured on another. ratio: of hidden tokens."""
 
-    topics: int = 12
+    topics: int = 6
     words: int = 6
     told: int = 3
     filler: int = 5
-    nodes: int = 240
+    nodes: int = 120
     neighbours: int = 4
-    seen: int = 8
+    seen: int = 6
     width: int = 32
-    steps: int = 300
+    steps: int = 1500
     batch_size: int = 16
     lr: float = 3e-3
     ratio: float = 0.75
@@ -62,7 +62,7 @@ def run(options: Options, design: Design | None = None) -> Result:
         name="unigraph_neighbours",
         claim=(__doc__ or "").split("\n")[0],
         source="He et al. 2025, arXiv 2402.13630: graph layers under the masked language model",
-        data="nodes of 12 topics, 3 words of 8 tell the topic, edges within a topic; two graphs",
+        data="nodes of 6 topics, 3 words of 8 tell the topic, edges within a topic; two graphs",
         simulated=True,
         rule="masked cross entropy in nats per token on a second graph, the same hidden words",
         seeds=options.seeds,
@@ -72,7 +72,10 @@ def run(options: Options, design: Design | None = None) -> Result:
             Comparison("loss", NEAR, ALONE, better="lower"),
             Comparison("loss", NEAR_SHUFFLED, ALONE_SHUFFLED, better="lower"),
         ),
-        notes=("The second comparison is the control: shuffled edges tell nothing, so no gap is expected there.",),
+        notes=(
+            "The second comparison is the control: shuffled edges tell nothing, so no gap is expected there.",
+            "After 300 steps neither arm has learned the topics, and there is no gap.",
+        ),
     )
 
 
