@@ -43,14 +43,16 @@ def read_each(texts: Sequence[str], policy: MoleculePolicy = AS_WRITTEN) -> Iter
     Chem = chem()
     parse, sanitise, flags = Chem.MolFromSmiles, Chem.SanitizeMol, Chem.SanitizeFlags
     steps = int(flags.SANITIZE_ALL) & ~int(flags.SANITIZE_CLEANUPCHIRALITY | flags.SANITIZE_CLEANUPATROPISOMERS)
-    quick = [_is_usual(text, policy) for text in texts]  # a loop of its own, which the processor runs faster
+    # Neither metals nor atoms without implicit hydrogen, of which alone radicals are made, are written without brackets
+    plain = steps & ~int(flags.SANITIZE_CLEANUP_ORGANOMETALLICS | flags.SANITIZE_FINDRADICALS)
+    needed = [_sanitising(text, policy, steps, plain) for text in texts]  # a loop of its own is run faster
     with silent():
-        for text, usual in zip(texts, quick, strict=True):
-            if usual:  # no stereo, no hydrogen atoms: what `_from_smiles` does, without asking
+        for text, wanted in zip(texts, needed, strict=True):
+            if wanted:  # no stereo, no hydrogen atoms: what `_from_smiles` does, without asking
                 mol = parse(text, False)
                 try:
                     if mol is not None:
-                        sanitise(mol, steps)
+                        sanitise(mol, wanted)
                         yield mol
                         continue
                 except (ValueError, RuntimeError):
@@ -58,10 +60,13 @@ def read_each(texts: Sequence[str], policy: MoleculePolicy = AS_WRITTEN) -> Iter
             yield _read_or_fault(text, policy)
 
 
-def _is_usual(text: object, policy: MoleculePolicy) -> bool:
+def _sanitising(text: object, policy: MoleculePolicy, steps: int, plain: int) -> int:
+    """The steps of sanitisation that a string of one kind needs, 0 for strings that are read with more care."""
     if not (isinstance(text, str) and policy.changes_nothing and "[H" not in text):
-        return False
-    return len(text) <= min(policy.max_length, policy.max_atoms) and _USUAL.fullmatch(text) is not None
+        return 0
+    if len(text) > min(policy.max_length, policy.max_atoms) or _USUAL.fullmatch(text) is None:
+        return 0
+    return steps if "[" in text else plain
 
 
 def _read_or_fault(text: str, policy: MoleculePolicy) -> Any | DataError:
