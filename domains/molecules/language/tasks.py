@@ -15,7 +15,8 @@ from core.data.datamodule import DataModule
 from core.encoders.base import Encoder
 from core.errors import ConfigError, DataError
 from core.evaluation.bootstrap import bootstrap_interval, mean_statistic
-from core.evaluation.told_texts import RULE, caption_scores, edit_similarity
+from core.evaluation.captions import RULE, caption_scores
+from core.evaluation.edit_distance import edit_similarity
 from core.objectives.base import Term
 from core.training.precision import Compute
 from core.training.tasks.base import Downstream, Outcome, Task

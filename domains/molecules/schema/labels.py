@@ -7,20 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.errors import DataError
-
-
-def edit_distance(a: str, b: str) -> int:
-    """Levenshtein distance: insertions, deletions and substitutions of characters cost 1."""
-    if len(a) < len(b):
-        a, b = b, a
-    other = np.array([ord(c) for c in b])
-    row = np.arange(len(b) + 1)
-    for i, letter in enumerate(a, start=1):
-        best = np.minimum(row[:-1] + (other != ord(letter)), row[1:] + 1)
-        # an insertion costs 1 more than the cell to the left: a running minimum after the slope is taken out
-        first = np.concatenate([[i], best])
-        row = np.minimum.accumulate(first - np.arange(len(b) + 1)) + np.arange(len(b) + 1)
-    return int(row[-1])
+from core.evaluation.edit_distance import edit_distance
 
 
 def closest(text: str, labels: Sequence[str]) -> str:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from core.data.text import CLS, SEP
 from core.errors import CheckpointError, ConfigError, DataError
-from domains.molecules.schema.labels import closest, edit_distance
+from core.evaluation.edit_distance import edit_distance
+from domains.molecules.schema.labels import closest
 from domains.molecules.schema.processors import AnswerProcessor, PromptProcessor
 from domains.molecules.schema.prompt import Prompt, check_label, parse, prompt_of, render
 from domains.molecules.schema.question import TASKS, Question, read_question, refused

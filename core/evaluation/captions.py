@@ -1,8 +1,7 @@
-"""How near told texts are to the right ones: BLEU, ROUGE, METEOR without synonyms, edit distance.
+"""How near captions are to the right ones, by words: BLEU-2 and -4, ROUGE, METEOR without synonyms.
 
 Words are runs of letters, digits or single other signs, lower case: a rule that needs no vocabulary, stated with the
-figures. BLEU and ROUGE are those of torchmetrics.
-Shape legend: N = pairs of texts.
+figures. BLEU and ROUGE are those of torchmetrics. The BLEU of sacrebleu, on whole strings, is in `generated_text`.
 """
 
 from __future__ import annotations
@@ -12,12 +11,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.errors import DataError
 
 WORD = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
-Floats = NDArray[np.float64]
 RULE = "words are runs of letters or digits and single other signs, lower case; BLEU of the corpus, without smoothing"
 
 
@@ -25,7 +22,7 @@ def words(text: str) -> list[str]:
     return WORD.findall(text.lower())
 
 
-def bleu(told: Sequence[str], right: Sequence[str], *, n_gram: int) -> float:
+def word_bleu(told: Sequence[str], right: Sequence[str], *, n_gram: int) -> float:
     """Corpus BLEU up to `n_gram` words, in [0, 1] (Papineni et al. 2002). Raises DataError for lists that differ."""
     from torchmetrics.functional.text import bleu_score
 
@@ -76,32 +73,11 @@ def meteor_exact(told: str, right: str, *, alpha: float = 0.9, beta: float = 3.0
     return mean * (1 - gamma * ((breaks + 1) / len(matched)) ** beta)
 
 
-def edit_distance(a: Sequence[object], b: Sequence[object]) -> int:
-    """Levenshtein distance: insertions, deletions and substitutions of single items."""
-    if not len(a) or not len(b):
-        return max(len(a), len(b))
-    code: dict[object, int] = {}
-    codes_a, codes_b = (np.array([code.setdefault(item, len(code)) for item in text]) for text in (a, b))
-    place = np.arange(len(codes_b) + 1)
-    row = place.copy()
-    for i, item in enumerate(codes_a, start=1):
-        best = np.minimum(row[1:] + 1, row[:-1] + (codes_b != item))  # deleted, substituted
-        row = np.concatenate([[i], best])
-        row = np.minimum.accumulate(row - place) + place  # inserted, any number of times
-    return int(row[-1])
-
-
-def edit_similarity(told: Sequence[str], right: Sequence[str]) -> Floats:
-    """(N,) 1 - distance / length of the longer text, in characters; two empty texts have 1."""
-    _check(told, right)
-    return np.array([1 - edit_distance(a, b) / max(len(a), len(b), 1) for a, b in zip(told, right, strict=True)])
-
-
 def caption_scores(told: Sequence[str], right: Sequence[str]) -> dict[str, float]:
     """BLEU-2, BLEU-4, ROUGE-1, 2, L and METEOR by exact words, each in [0, 1]."""
     each = [meteor_exact(a, b) for a, b in zip(told, right, strict=True)]
     return {
-        "bleu-2": bleu(told, right, n_gram=2), "bleu-4": bleu(told, right, n_gram=4), **rouge(told, right),
+        "bleu-2": word_bleu(told, right, n_gram=2), "bleu-4": word_bleu(told, right, n_gram=4), **rouge(told, right),
         "meteor_exact": float(np.mean(each)),
     }  # fmt: skip
 

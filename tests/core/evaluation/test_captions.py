@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from core.errors import DataError
-from core.evaluation.told_texts import bleu, caption_scores, edit_distance, edit_similarity, meteor_exact, rouge, words
+from core.evaluation.captions import caption_scores, meteor_exact, rouge, word_bleu, words
+from core.evaluation.edit_distance import edit_distance, edit_similarity
 
 
 def test_words_are_letters_digits_and_single_signs():
@@ -16,10 +17,10 @@ def test_words_are_letters_digits_and_single_signs():
 def test_bleu_of_a_case_by_hand():
     # unigrams 5 of 6, bigrams 3 of 5, equal lengths: sqrt(5/6 * 3/5)
     told, right = ["the cat sat on the mat"], ["the cat lay on the mat"]
-    assert bleu(told, right, n_gram=2) == pytest.approx(math.sqrt(5 / 6 * 3 / 5), abs=1e-6)
-    assert bleu(right, right, n_gram=4) == pytest.approx(1)
+    assert word_bleu(told, right, n_gram=2) == pytest.approx(math.sqrt(5 / 6 * 3 / 5), abs=1e-6)
+    assert word_bleu(right, right, n_gram=4) == pytest.approx(1)
     # a short text is punished by exp(1 - 6/3)
-    assert bleu(["the cat lay"], right, n_gram=2) == pytest.approx(math.exp(1 - 6 / 3), abs=1e-6)
+    assert word_bleu(["the cat lay"], right, n_gram=2) == pytest.approx(math.exp(1 - 6 / 3), abs=1e-6)
 
 
 def test_rouge_of_a_case_by_hand():
@@ -60,4 +61,4 @@ def test_all_figures_together_and_lists_that_differ():
     assert set(found) == {"bleu-2", "bleu-4", "rouge-1", "rouge-2", "rouge-l", "meteor_exact"}
     assert min(found.values()) > 0.98
     with pytest.raises(DataError, match="1 told and 2 right"):
-        bleu(["a"], ["a", "b"], n_gram=2)
+        word_bleu(["a"], ["a", "b"], n_gram=2)
