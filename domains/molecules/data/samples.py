@@ -63,7 +63,7 @@ def write(root: Path, *, most: int | None = None) -> None:
     smiles: dict[str, str] = {}
     groups: dict[str, str] = {}
     origins: dict[str, str] = {}
-    for origin, name, key, mol in _ticked(_molecules(), most):
+    for origin, name, key, mol in _ticked(shipped_molecules(), most):
         with silent():
             facts = facts_of(mol)
         texts[name] = paragraphs(facts, zlib.crc32(key.encode()))
@@ -96,7 +96,7 @@ def deal(groups: dict[str, str]) -> dict[str, str]:
     return splits
 
 
-def _molecules() -> Iterator[tuple[str, str, str, object]]:
+def shipped_molecules() -> Iterator[tuple[str, str, str, object]]:
     """(source, name, isomeric SMILES, molecule) of every readable molecule, each once."""
     from domains.molecules.data.shipped import STRUCTURES
     from domains.molecules.io import read_molecule

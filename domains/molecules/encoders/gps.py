@@ -17,9 +17,9 @@ from core.encoders.base import BlockHook, Encoder
 from core.errors import ConfigError
 from core.nn import MeanPool, Pooling
 from core.types import Encoded, ModalityInput, Tokens
-from domains.molecules.encoders.geometric import layer
 from domains.molecules.encoders.gin import GINLayer
 from domains.molecules.encoders.packed import Packed, pack
+from domains.molecules.geometric import layer
 from domains.molecules.graphs.vocabulary import vocabulary as vocabulary_called
 
 

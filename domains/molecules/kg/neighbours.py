@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.errors import ConfigError, missing_extra
+from core.errors import ConfigError
+from domains.molecules.geometric import layer
 from domains.molecules.kg.entities import Entities
 from domains.molecules.kg.graph import Graph, triple_keys
 
@@ -56,7 +57,7 @@ class NeighbourEntities(Entities):
         self._shape = (0, 0)
 
     @abstractmethod
-    def message(self, layer: int, x_ED: Tensor, edge_2M: Tensor, type_M: Tensor) -> Tensor:
+    def message(self, depth: int, x_ED: Tensor, edge_2M: Tensor, type_M: Tensor) -> Tensor:
         """(E, D) what a layer makes of its neighbours."""
 
     def take(self, graph: Graph) -> None:
@@ -88,8 +89,8 @@ class NeighbourEntities(Entities):
     def _computed(self, kept_M: Tensor) -> Tensor:
         edge_2M, type_M = torch.stack([self.source_M[kept_M], self.target_M[kept_M]]), self.type_M[kept_M]
         x_ED = self.base.every()
-        for layer in range(self.depth):
-            x_ED = x_ED + self.dropout(self.message(layer, x_ED, edge_2M, type_M))
+        for depth in range(self.depth):
+            x_ED = x_ED + self.dropout(self.message(depth, x_ED, edge_2M, type_M))
         return x_ED
 
 
@@ -101,13 +102,13 @@ class RelationalConvolution(NeighbourEntities):
     ) -> None:
         """bases: matrices that the relations' ones are sums of; None gives each relation its own."""
         super().__init__(base=base, relations=relations, depth=depth, dropout=dropout)
-        convolution = _layer("RGCNConv")
+        convolution = layer("RGCNConv")
         self.layers = nn.ModuleList(
             convolution(self.width, self.width, 2 * relations, num_bases=bases) for _ in range(depth)
         )
 
-    def message(self, layer: int, x_ED: Tensor, edge_2M: Tensor, type_M: Tensor) -> Tensor:
-        return torch.tanh(self.layers[layer](x_ED, edge_2M, type_M))
+    def message(self, depth: int, x_ED: Tensor, edge_2M: Tensor, type_M: Tensor) -> Tensor:
+        return torch.tanh(self.layers[depth](x_ED, edge_2M, type_M))
 
 
 class RelationalAttention(NeighbourEntities):
@@ -117,22 +118,12 @@ class RelationalAttention(NeighbourEntities):
         super().__init__(base=base, relations=relations, depth=depth, dropout=dropout)
         if self.width % heads:
             raise ConfigError(f"RelationalAttention: width {self.width} is no multiple of {heads} heads")
-        attention = _layer("GATv2Conv")
+        attention = layer("GATv2Conv")
         self.relation = nn.Embedding(2 * relations, self.width)
         self.layers = nn.ModuleList(
             attention(self.width, self.width // heads, heads=heads, edge_dim=self.width, add_self_loops=False)
             for _ in range(depth)
         )
 
-    def message(self, layer: int, x_ED: Tensor, edge_2M: Tensor, type_M: Tensor) -> Tensor:
-        return torch.tanh(self.layers[layer](x_ED, edge_2M, self.relation(type_M)))
-
-
-def _layer(name: str) -> type[nn.Module]:
-    """A layer of torch-geometric. Raises ConfigError when it is not installed."""
-    try:
-        import torch_geometric.nn as layers
-    except ImportError as err:
-        raise missing_extra("torch_geometric", "molecules") from err
-    found: type[nn.Module] = getattr(layers, name)
-    return found
+    def message(self, depth: int, x_ED: Tensor, edge_2M: Tensor, type_M: Tensor) -> Tensor:
+        return torch.tanh(self.layers[depth](x_ED, edge_2M, self.relation(type_M)))

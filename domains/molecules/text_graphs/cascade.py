@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from core.encoders.base import BlockHook, Encoder
 from core.errors import ConfigError
 from core.types import Encoded, ModalityInput, Tokens
-from domains.molecules.encoders.geometric import layer
 from domains.molecules.encoders.packed import Packed, pack
+from domains.molecules.geometric import layer
 from domains.molecules.text_graphs.tower import centre_of
 
 

@@ -79,13 +79,13 @@ def build(kind: str, *, seed: int = 0, each: int = EACH) -> Path:
 
 def choose(kind: str, each: int) -> list[Chosen]:
     """Shipped molecules with exactly one class of the `kind` (rings or groups), at most `each` of a class."""
-    from domains.molecules.data.samples import _molecules
+    from domains.molecules.data.samples import shipped_molecules
     from domains.molecules.describe.groups import group_counts, ring_counts
 
     classes = RING_CLASSES if kind == "rings" else GROUP_CLASSES
     full = dict.fromkeys(classes, 0)
     found: list[Chosen] = []
-    for _, _, key, mol in _molecules():
+    for _, _, key, mol in shipped_molecules():
         if (hash_share(key, salt="text graph") < 0.5) != (kind == "rings"):
             continue
         counts = ring_counts(mol) if kind == "rings" else group_counts(mol)
