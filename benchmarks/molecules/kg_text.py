@@ -1,7 +1,9 @@
 """Entities with quarters of text beat entities of structure alone where descriptions tell the relations.
 
 Nayyeri et al. 2023: one dihedron model of links, a quarter of every entity from its words and one from its letters.
-The graph is rule-made, a fifth of its triples is trained on; descriptions of other entities are the control.
+The graph is rule-made and very sparse (a fifth of its triples, one entity of a kind and grade): structure alone has
+little to go by. On denser graphs of the same kind it was the other way round: structure .85, with text .51 (seed 100,
+validation). Descriptions of other entities are the control.
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ TEXT, STRUCTURE, SHUFFLED = "structure and text", "structure only", "texts of ot
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """lr: of Adam, constant. Rate and steps were chosen on the validation split of seed 100, for both forms alike."""
+    """lr: of Adam, constant. On the validation split of seed 100 the text form was best after 300 steps (.604), the form
+    of structure alone after 900 (.334 after 300, .400 after 900): `structure_steps` gives it what it asks for."""
 
     steps: int = 300
+    structure_steps: int = 900
     batch_size: int = 128
     lr: float = 3e-3
 
@@ -48,14 +52,14 @@ def one_seed(seed: int, design: Design) -> dict[str, dict[str, float]]:
         lr=design.lr, weight_decay=0, betas=(0.9, 0.999), eps=1e-8, warmup=0, schedule="constant", final_lr=1.0
     )
     found = {}
-    for arm, name, shuffled in (
-        (TEXT, "hypercomplex_kg", False),
-        (STRUCTURE, "hypercomplex_structure", False),
-        (SHUFFLED, "hypercomplex_kg", True),
+    for arm, name, shuffled, steps in (
+        (TEXT, "hypercomplex_kg", False, design.steps),
+        (STRUCTURE, "hypercomplex_structure", False, design.structure_steps),
+        (SHUFFLED, "hypercomplex_kg", True, design.steps),
     ):
         layouts = {split: DescribedPairs(split=split, shuffled=shuffled, seed=seed) for split in SPLITS}
         scores = ranked_after_training(
-            system(name), layouts, seed=seed, steps=design.steps, batch_size=design.batch_size, optim=optim
+            system(name), layouts, seed=seed, steps=steps, batch_size=design.batch_size, optim=optim
         )
         found[arm] = {"mrr": scores.mrr.value, "hits@10": scores.hits[10].value}
     return found
