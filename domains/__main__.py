@@ -5,7 +5,7 @@ from core.training.cli import CONFIGS, domain_info, guarded, systems
 
 
 def listing() -> None:
-    """Print every domain with its verbs and systems."""
+    """Print every domain with its verbs, their systems, and its own commands."""
     for path in sorted(CONFIGS.glob("*/domain.yaml")):
         domain = path.parent.name
         about = domain_info(domain)
@@ -15,6 +15,8 @@ def listing() -> None:
             default = about["default"].get(verb)
             for name, text in systems(domain, verb).items():
                 print(f"    {'--config ' + name:<26} {'(default) ' if name == default else ''}{text}")
+        for command, text in about.get("commands", {}).items():
+            print(f"  {f'python -m domains.{domain}.{command}':<45} {text}")
         print()
 
 

@@ -16,6 +16,7 @@ import types
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -132,13 +133,21 @@ def domain_info(domain: str) -> Tree:
 
 
 def systems(domain: str, verb: str) -> dict[str, str]:
-    """Systems of a verb: name -> first line of the YAML's header."""
-    found = {}
-    for path in sorted((CONFIGS / domain / verb).glob("*.yaml")):
-        if not path.name.startswith("_"):
-            first = path.read_text(encoding="utf-8").splitlines()[:1]
-            found[path.stem] = first[0].lstrip("# ").strip() if first and first[0].startswith("#") else ""
-    return found
+    """Systems of a verb: name -> the first sentence of the YAML's header."""
+    return {
+        path.stem: first_sentence(path.read_text(encoding="utf-8"))
+        for path in sorted((CONFIGS / domain / verb).glob("*.yaml"))
+        if not path.name.startswith("_")
+    }
+
+
+def first_sentence(text: str) -> str:
+    """The comment that a file begins with, up to the first full stop at the end of a word ("et al." is none)."""
+    header = " ".join(
+        line.lstrip("# ").strip() for line in takewhile(lambda line: line.startswith("#"), text.splitlines())
+    )
+    found = re.search(r"(?<!\bal)[.](?=\s|$)", header)
+    return header[: found.end()] if found else header
 
 
 def _parser(domain: str, verb: str, about: Tree) -> argparse.ArgumentParser:

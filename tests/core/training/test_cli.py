@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 
+import core
 from core.config.tree import load_yaml
 from core.errors import ConfigError
 from core.training import cli
@@ -228,3 +230,27 @@ def test_an_interruption_says_what_to_do_next(capsys):
 
     assert cli.guarded(work, after="strips are kept") == cli.EXIT_INTERRUPTED
     assert "interrupted; strips are kept" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("# One (Doe et al. 2020): a. More.\nmodel: x\n", "One (Doe et al. 2020): a."),
+        ("# A sentence over\n# two lines, at 0.5. Then more\n", "A sentence over two lines, at 0.5."),
+        ("# no full stop\nkey: 1\n# not the header.\n", "no full stop"),
+        ("key: 1\n", ""),
+    ],
+)
+def test_a_system_is_described_by_the_first_sentence_of_its_header(text, told):
+    assert cli.first_sentence(text) == told
+
+
+def test_commands_that_domains_list_can_be_run():
+    listed = [
+        (path.parent.name, command)
+        for path in (Path(core.__file__).parents[1] / "configs").glob("*/domain.yaml")
+        for command in load_yaml(path).get("commands", {})
+    ]
+    assert ("molecules", "predict") in listed
+    for domain, command in listed:
+        assert importlib.util.find_spec(f"domains.{domain}.{command}") is not None
