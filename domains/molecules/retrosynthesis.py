@@ -42,6 +42,8 @@ def main() -> None:
         if not isinstance(answers, list):
             print(f"refused: {answers}", file=sys.stderr)
             continue
+        if not answers:
+            print(f"{product}: nothing that was told is a molecule; train longer, or raise --beams", file=sys.stderr)
         for rank, (reactants, score) in enumerate(answers, start=1):
             print(f"{product}\t{rank}\t{reactants}\t{score:.3f}", flush=True)
 

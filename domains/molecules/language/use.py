@@ -16,6 +16,7 @@ from domains.molecules.language.processor import ContextProcessor
 from domains.molecules.language.prompted import GraphPromptedLM
 from domains.molecules.language.telling import Beams, tell, weigh, with_targets
 from domains.molecules.reactions.context import PRODUCT, Context, Member
+from domains.molecules.reactions.vote import canonical
 
 Scored = list[tuple[str, float]]  # (text, log-probability), likeliest first
 
@@ -48,9 +49,11 @@ class Teller:
     def reactants(
         self, products: Sequence[str], *, ask: str, graphs: bool, beams: int, length: int
     ) -> Iterator[tuple[str, Scored | DataError]]:
-        """(product, its reactants told by beam search or the reason why not), in order."""
+        """(product, its reactants told by beam search or the reason why not), in order. Reactants are canonical SMILES,
+        each once; what no molecule can be is left out, so fewer than `beams` may come back."""
         asked = [Context((Member(s, PRODUCT, graph=graphs),), ask=ask, smiles=True) for s in products]
-        return self._told(asked, beams, length)
+        for product, found in self._told(asked, beams, length):
+            yield product, found if isinstance(found, DataError) else possible(found)
 
     def ordered(
         self, pools: Mapping[str, Sequence[str]], *, ask: str, graphs: bool
@@ -72,6 +75,16 @@ class Teller:
                 yield smiles, tell(self.encoder, self.processor, [context], Beams(beams, length), _compute())[0]
             except DataError as fault:
                 yield smiles, fault
+
+
+def possible(found: Scored) -> Scored:
+    """The readable ones of what was told, in order, by canonical SMILES."""
+    best: dict[str, float] = {}
+    for text, score in found:
+        key = canonical(text)
+        if key is not None:
+            best.setdefault(key[0], score)
+    return list(best.items())
 
 
 def read_candidates(path: Path) -> dict[str, list[str]]:
