@@ -255,7 +255,9 @@ def _quoted_unless_list(text: str) -> str:
 
 
 def dump_list(values: list[str]) -> str:
-    """Several words of one option as a YAML list of strings."""
+    """Several words of one option as a YAML list of strings; a single `[a, b]` is that list already."""
+    if len(values) == 1 and values[0].startswith("[") and values[0].endswith("]"):
+        return values[0]
     return "[" + ", ".join(_quoted(value) for value in values) + "]"
 
 

@@ -254,3 +254,11 @@ def test_commands_that_domains_list_can_be_run():
     assert ("molecules", "predict") in listed
     for domain, command in listed:
         assert importlib.util.find_spec(f"domains.{domain}.{command}") is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [(["a", "b"], ["a", "b"]), (["[a, b.c]"], ["a", "b.c"]), (["[]"], []), (["[x].png"], ["[x].png"]), (["7"], ["7"])],
+)
+def test_a_list_is_given_as_words_or_as_it_is_written_in_yaml(words, wanted):
+    assert yaml.safe_load(cli.dump_list(words)) == wanted
