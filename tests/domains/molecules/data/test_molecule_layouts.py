@@ -111,6 +111,27 @@ def test_pcdes_protocols(tmp_path):
         PCdes(root=tmp_path, split="train")
 
 
+def test_sentences_of_pcdes_stand_for_their_paragraph(tmp_path):
+    said = "One has five words here. Too short. Two has also five words. Three is a sentence as well."
+    texts = [said, "Nothing long. Here.", ""] * 20
+    (tmp_path / "align_smiles.txt").write_text("\n".join(SMILES) + "\n")
+    (tmp_path / "align_des_filt3.txt").write_text("\n".join(texts) + "\n")
+    train, test = (PCdes(root=tmp_path, split=s, unit="sentence") for s in ("train", "test"))
+    long = ["One has five words here", "Two has also five words", "Three is a sentence as well"]
+    assert train.record(0).sources["text"].splitlines() == long
+    assert train.record(1).sources["text"] == "Nothing long. Here."
+    assert "text" not in train.record(2).sources
+    held = [r.sources["text"] for r in test if r.sources.get("text", "").startswith(("One", "Two", "Three"))]
+    assert set(held) <= set(long)
+    assert len(set(held)) > 1  # not the same one everywhere
+    state = 42
+    for _ in range(49):  # line 48 is the first of the test split that has sentences
+        state = state * 16807 % 2147483647
+    assert test.record(0).sources["text"] == long[state % 3]
+    with pytest.raises(ConfigError, match="valid: paragraph, sentence"):
+        PCdes(root=tmp_path, split="test", unit="word")
+
+
 def test_pubchem_sets(tmp_path):
     stm = tmp_path / "stm"
     (stm / "raw").mkdir(parents=True)
