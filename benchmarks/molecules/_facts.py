@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 from benchmarks.harness import train_on
 from benchmarks.molecules._links import SPLITS, system
+from benchmarks.result import Options, Values, per_seed
 from core.config.schema import DataSettings, OptimSettings
 from core.config.tree import set_dotted
 from core.data.datamodule import DataModule
@@ -37,3 +39,15 @@ def figures_after_training(
     compute = Compute(torch.device("cpu"), "32", torch.get_num_threads())
     asked = build_figures(tree["evaluation"]["figures"], model)
     return measured_figures(asked, model, data, split="test", compute=compute, seed=seed, n_bootstrap=1)
+
+
+def of_seeds(arms: Mapping[str, tuple[str, str]], kept: Sequence[str], options: Options, *, steps: int) -> Values:
+    """Arm -> figure -> value per seed. arms: name -> (system, facts). kept: figures, of which an arm has some."""
+    found = []
+    for seed in options.seeds:
+        of_seed = {}
+        for arm, (name, facts) in arms.items():
+            figures = figures_after_training(name, options.folder, facts=facts, seed=seed, steps=steps)
+            of_seed[arm] = {key: figures[key] for key in kept if key in figures}
+        found.append(of_seed)
+    return per_seed(found)

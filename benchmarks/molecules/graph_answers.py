@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from benchmarks.molecules._facts import figures_after_training
-from benchmarks.result import Comparison, Options, Result, per_seed
+from benchmarks.molecules._facts import of_seeds
+from benchmarks.result import Comparison, Options, Result
 
 GRAPH, TEXT, SHUFFLED = "text and graph", "text alone", "shuffled facts"
 ARMS = {GRAPH: ("greaselm", "true"), TEXT: ("greaselm_text", "true"), SHUFFLED: ("greaselm", "shuffled")}
+KEPT = ("answers/accuracy",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +23,6 @@ class Design:
 
 def run(options: Options, design: Design | None = None) -> Result:
     design = Design() if design is None else design
-    found = []
-    for seed in options.seeds:
-        of_seed = {}
-        for arm, (name, facts) in ARMS.items():
-            figures = figures_after_training(name, options.folder, facts=facts, seed=seed, steps=design.steps)
-            of_seed[arm] = {"answers/accuracy": figures["answers/accuracy"]}
-        found.append(of_seed)
     return Result(
         name="graph_answers",
         claim=(__doc__ or "").split("\n")[0],
@@ -37,7 +31,7 @@ def run(options: Options, design: Design | None = None) -> Result:
         simulated=True,
         rule="accuracy on questions about 300 compounds that no training question names",
         seeds=options.seeds,
-        values=per_seed(found),
+        values=of_seeds(ARMS, KEPT, options, steps=design.steps),
         config={"design": asdict(design), "systems": ["greaselm", "greaselm_text"]},
         comparisons=(Comparison("answers/accuracy", GRAPH, TEXT), Comparison("answers/accuracy", GRAPH, SHUFFLED)),
         notes=(

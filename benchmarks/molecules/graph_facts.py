@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from benchmarks.molecules._facts import figures_after_training
-from benchmarks.result import Comparison, Options, Result, per_seed
+from benchmarks.molecules._facts import of_seeds
+from benchmarks.result import Comparison, Options, Result
 
 BOTH, WORDS, SHUFFLED, NOTHING = "words and links", "words alone", "shuffled facts", "no facts"
 ARMS = {BOTH: ("dragon", "true"), WORDS: ("dragon_mlm", "true"), SHUFFLED: ("dragon", "shuffled"),
         NOTHING: ("dragon_mlm", "none")}  # fmt: skip
+KEPT = ("cloze/accuracy", "masked_words/accuracy", "hidden_links/mrr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +24,6 @@ class Design:
 
 def run(options: Options, design: Design | None = None) -> Result:
     design = Design() if design is None else design
-    found = []
-    for seed in options.seeds:
-        of_seed = {}
-        for arm, (name, facts) in ARMS.items():
-            figures = figures_after_training(name, options.folder, facts=facts, seed=seed, steps=design.steps)
-            kept = ("cloze/accuracy", "masked_words/accuracy", "hidden_links/mrr")
-            of_seed[arm] = {key: figures.get(key, 0.0) for key in kept}
-        found.append(of_seed)
     return Result(
         name="graph_facts",
         claim=(__doc__ or "").split("\n")[0],
@@ -39,7 +32,7 @@ def run(options: Options, design: Design | None = None) -> Result:
         simulated=True,
         rule="accuracy of cloze questions about facts of the graph, six candidates each",
         seeds=options.seeds,
-        values=per_seed(found),
+        values=of_seeds(ARMS, KEPT, options, steps=design.steps),
         config={"design": asdict(design), "systems": sorted({name for name, _ in ARMS.values()})},
         comparisons=(
             Comparison("cloze/accuracy", BOTH, WORDS),

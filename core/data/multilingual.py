@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from core.data.text import SPECIAL_TOKENS, check_vocab_size
-from core.errors import ConfigError, DataError
+from core.data.text import SPECIAL_TOKENS, train_byte_pairs
+from core.errors import ConfigError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -27,26 +27,19 @@ def train_multilingual_tokenizer(
     Ids 0 to 4 are `SPECIAL_TOKENS`. Raises DataError when there is no text at all, ConfigError for a vocabulary that
     cannot hold the special tokens, the markers and the bytes.
     """
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import Regex, normalizers, pre_tokenizers
 
-    check_vocab_size(vocab_size - len(markers))
     if len({*SPECIAL_TOKENS, *markers}) != len(SPECIAL_TOKENS) + len(markers):
         raise ConfigError(f"markers: {', '.join(markers)} repeat one another or a special token")
-    kept = [text for text in texts if text.strip()]
-    if not kept:
-        raise DataError("tokenizer: no text to learn from; every text of the training split is missing or empty")
-    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_WORD), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
+    words = [
+        pre_tokenizers.Split(Regex(_WORD), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ]
+    return train_byte_pairs(
+        texts,
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
+        words=pre_tokenizers.Sequence(words),
+        normalizer=normalizers.NFC(),
+        markers=markers,
     )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=[*SPECIAL_TOKENS, *markers],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False,
-    )  # fmt: skip
-    tokenizer.train_from_iterator(kept, trainer)
-    return tokenizer

@@ -21,6 +21,8 @@ from core.types import ModalityInput
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from tokenizers.normalizers import Normalizer
+    from tokenizers.pre_tokenizers import PreTokenizer
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # ids 0..4, in this order, in every vocabulary
 PAD, UNK, CLS, SEP, MASK = range(len(SPECIAL_TOKENS))
@@ -36,9 +38,35 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int, min_frequency: int
     WordPiece training of this library numbers its pieces in hash order, which differs from run to run.
     Raises DataError when there is no text at all.
     """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import normalizers, pre_tokenizers
 
-    check_vocab_size(vocab_size)
+    return train_byte_pairs(
+        texts,
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
+        words=pre_tokenizers.ByteLevel(add_prefix_space=True),
+        normalizer=normalizers.BertNormalizer(lowercase=True, strip_accents=True, handle_chinese_chars=False),
+    )
+
+
+def train_byte_pairs(
+    texts: Iterable[str],
+    *,
+    vocab_size: int,
+    min_frequency: int,
+    words: PreTokenizer,
+    normalizer: Normalizer | None = None,
+    markers: Sequence[str] = (),
+) -> Tokenizer:
+    """A byte-pair tokenizer learned from `texts`, which are read once and not kept.
+
+    words: cuts a text into words and those into bytes. markers: further special tokens, never cut, with ids from 5 on;
+    ids 0 to 4 are `SPECIAL_TOKENS`, the bytes follow. Raises DataError when there is no text at all, ConfigError for a
+    vocabulary that cannot hold special tokens, markers and bytes.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    check_vocab_size(vocab_size - len(markers))
     seen = 0
 
     def counted() -> Iterable[str]:
@@ -48,13 +76,14 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int, min_frequency: int
             yield text
 
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=True, handle_chinese_chars=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = words
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=min_frequency,
-        special_tokens=list(SPECIAL_TOKENS),
+        special_tokens=[*SPECIAL_TOKENS, *markers],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )

@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.encoders.base import BlockHook, Encoder
-from core.errors import ConfigError, DataError
+from core.errors import ConfigError
 from core.nn import MeanPool, Pooling
 from core.types import Encoded, ModalityInput, Tokens
 from domains.molecules.encoders.packed import Packed, pack
+from domains.molecules.encoders.vocabulary_checks import check_columns, check_vocabulary
 from domains.molecules.graphs.vocabulary import vocabulary as vocabulary_called
 
 
@@ -71,7 +72,7 @@ class GIN(Encoder):
             raise ConfigError(f"GIN: depth {depth} and width {width} must be positive")
         names = vocabulary_called(vocabulary)
         self.vocabulary, self.width, self.depth, self.dropout = vocabulary, width, depth, dropout
-        self.columns = len(names.atom_columns), len(names.bond_columns)
+        self.names = names
         for column, rows in enumerate(names.atom_sizes, start=1):
             self.add_module(f"x_embedding{column}", _table(rows, width))
         self.gnns = nn.ModuleList(
@@ -88,12 +89,7 @@ class GIN(Encoder):
             return GIN(vocabulary=self.vocabulary, width=self.width, depth=self.depth, dropout=self.dropout, pool=pool)
 
     def check(self, processor: Any) -> None:
-        made = getattr(processor, "vocabulary", None)
-        if made != self.vocabulary:
-            raise ConfigError(
-                f"the processor makes graphs of vocabulary {made!r}, the encoder reads '{self.vocabulary}'; "
-                "give both the same `vocabulary`"
-            )
+        check_vocabulary(processor, self.vocabulary)
 
     def forward(
         self,
@@ -105,11 +101,7 @@ class GIN(Encoder):
     ) -> Encoded:
         self.refuse_steps(keep, (), hooks)
         graph = pack(inp)
-        if (graph.x.shape[1], graph.bonds.shape[1]) != self.columns:
-            raise DataError(
-                f"GIN for vocabulary '{self.vocabulary}' reads {self.columns[0]} atom and {self.columns[1]} bond "
-                f"columns, the graphs have {graph.x.shape[1]} and {graph.bonds.shape[1]}: another vocabulary"
-            )
+        check_columns(graph, self.names, owner="GIN")
         states = self.states(graph)
         x_VND = graph.padded(states[-1])
         layers = {i: graph.padded(states[i]) for i in want}
@@ -121,7 +113,7 @@ class GIN(Encoder):
 
     def states(self, graph: Packed) -> list[Tensor]:
         """States (A, D) of the atoms after every layer."""
-        tables = [self.get_submodule(f"x_embedding{column + 1}") for column in range(self.columns[0])]
+        tables = [self.get_submodule(f"x_embedding{column + 1}") for column in range(len(self.names.atom_columns))]
         h_AD = torch.stack([table(graph.x[:, i]) for i, table in enumerate(tables)]).sum(dim=0)
         states = []
         for i, (layer, norm) in enumerate(zip(self.gnns, self.batch_norms, strict=True)):

@@ -19,6 +19,7 @@ from core.nn import MeanPool, Pooling
 from core.types import Encoded, ModalityInput, Tokens
 from domains.molecules.encoders.gin import GINLayer
 from domains.molecules.encoders.packed import Packed, pack
+from domains.molecules.encoders.vocabulary_checks import check_columns, check_vocabulary
 from domains.molecules.geometric import layer
 from domains.molecules.graphs.vocabulary import vocabulary as vocabulary_called
 
@@ -121,12 +122,7 @@ class MoleculeGPS(Encoder):
         self.pool = MeanPool() if pool is None else pool
 
     def check(self, processor: object) -> None:
-        made = getattr(processor, "vocabulary", None)
-        if made != self.vocabulary:
-            raise ConfigError(
-                f"the processor makes graphs of vocabulary {made!r}, the encoder reads '{self.vocabulary}'; "
-                "give both the same `vocabulary`"
-            )
+        check_vocabulary(processor, self.vocabulary)
 
     def forward(
         self,
@@ -138,6 +134,7 @@ class MoleculeGPS(Encoder):
     ) -> Encoded:
         self.refuse_steps(keep, want, hooks)
         graph = pack(inp)
+        check_columns(graph, self.names, owner="MoleculeGPS")
         h_AD = torch.stack([table(graph.x[:, i]) for i, table in enumerate(self.atoms)]).sum(dim=0)
         with torch.autocast(h_AD.device.type, enabled=False):
             for block in self.layers:

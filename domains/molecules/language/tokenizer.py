@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.data.text import SPECIAL_TOKENS, check_vocab_size
+from core.data.text import train_byte_pairs
 from core.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,31 +23,10 @@ GRAPH, START_SMILES, END_SMILES = MARKS = ("<mol>", "[START_SMILES]", "[END_SMIL
 def train_cased_tokenizer(texts: Iterable[str], *, vocab_size: int, min_frequency: int) -> Tokenizer:
     """A byte-level byte-pair tokenizer learned from `texts`; the special tokens of the suite have ids 0 to 4, then
     `MARKS`, then the bytes. Nothing is unknown to it. Raises DataError when there is no text at all."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import pre_tokenizers
 
-    check_vocab_size(vocab_size - len(MARKS))
-    seen = 0
-
-    def counted() -> Iterable[str]:
-        nonlocal seen
-        for text in texts:
-            seen += bool(text.strip())
-            yield text
-
-    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        min_frequency=min_frequency,
-        special_tokens=[*SPECIAL_TOKENS, *MARKS],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(counted(), trainer)
-    if not seen:
-        raise DataError("tokenizer: no text to learn from; the contexts of the training split hold none")
-    return tokenizer
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return train_byte_pairs(texts, vocab_size=vocab_size, min_frequency=min_frequency, words=words, markers=MARKS)
 
 
 def characters(tokenizer: Tokenizer, smiles: str) -> np.ndarray:

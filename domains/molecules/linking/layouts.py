@@ -102,14 +102,15 @@ class EntityLinkingFolder(Layout):
         return None if found is None else Pictures(self.pictures / found)
 
 
+_MELBENCH = "https://github.com/seukgcode/MELBench, as prepared for https://github.com/pengfei-luo/MIMIC"
+
+
 class WikiMEL(EntityLinkingFolder):
     """22,070 sentences of Wikipedia, 109,976 entities of Wikidata."""
 
     name: ClassVar[str] = "WikiMEL"
     licence: ClassVar[str] = "texts CC-BY-SA, pictures each their own; not redistributable"
-    source: ClassVar[str] = (
-        "https://github.com/seukgcode/MELBench, as prepared for https://github.com/pengfei-luo/MIMIC"
-    )
+    source: ClassVar[str] = _MELBENCH
     prefix: ClassVar[str] = "WIKIMEL"
 
 
@@ -118,9 +119,7 @@ class RichpediaMEL(EntityLinkingFolder):
 
     name: ClassVar[str] = "RichpediaMEL"
     licence: ClassVar[str] = "texts CC-BY-SA, pictures each their own; not redistributable"
-    source: ClassVar[str] = (
-        "https://github.com/seukgcode/MELBench, as prepared for https://github.com/pengfei-luo/MIMIC"
-    )
+    source: ClassVar[str] = _MELBENCH
     prefix: ClassVar[str] = "RichpediaMEL"
 
 

@@ -1,6 +1,6 @@
 """Ridge regression with the strength chosen on validation rows: the plain baseline of every property.
 
-Shape legend: N = training rows, V = validation rows, M = test rows, D = features, A = strengths.
+Shape legend: N = training rows, V = validation rows, M = test rows, D = features.
 """
 
 from __future__ import annotations
@@ -20,24 +20,16 @@ def ridge(
 ) -> tuple[Array, float]:
     """(M,) predictions and the strength that had the smallest squared error on the validation rows.
 
-    Features are standardised over training rows, one that never varies is left out. One decomposition of the smaller
-    of the two Gram matrices serves every strength.
+    Features are standardised over training rows; one that never varies there is only centred.
     """
-    mean_D, spread_D = train_ND.mean(axis=0, dtype=np.float64), train_ND.std(axis=0, dtype=np.float64)
-    varies_D = spread_D > 1e-9
+    from sklearn.linear_model import Ridge
+    from sklearn.preprocessing import StandardScaler
 
-    def standard(x: Features) -> Array:
-        return (x[:, varies_D].astype(np.float64) - mean_D[varies_D]) / spread_D[varies_D]
-
-    x_ND, centre = standard(train_ND), float(y_N.mean())
-    if x_ND.shape[1] < len(x_ND):
-        value_D, vector_DD = np.linalg.eigh(x_ND.T @ x_ND)
-        seen_D = vector_DD.T @ (x_ND.T @ (y_N - centre))
-        weight_AD = [vector_DD @ (seen_D / (value_D.clip(0) + alpha)) for alpha in alphas]
-    else:
-        value_N, vector_NN = np.linalg.eigh(x_ND @ x_ND.T)
-        seen_N = vector_NN.T @ (y_N - centre)
-        weight_AD = [x_ND.T @ (vector_NN @ (seen_N / (value_N.clip(0) + alpha))) for alpha in alphas]
-    val = standard(val_VD)
-    best = int(np.argmin([np.mean((val @ weight_D + centre - y_V) ** 2) for weight_D in weight_AD]))
-    return standard(test_MD) @ weight_AD[best] + centre, alphas[best]
+    scaler = StandardScaler().fit(train_ND.astype(np.float64))
+    train, val, test = (scaler.transform(x.astype(np.float64)) for x in (train_ND, val_VD, test_MD))
+    never_D = scaler.var_ == 0
+    for x in (train, val, test):
+        x[:, never_D] = 0  # what was never seen has no weight, whatever held-out rows hold
+    models = [Ridge(alpha=alpha).fit(train, y_N) for alpha in alphas]
+    best = int(np.argmin([np.mean((model.predict(val) - y_V) ** 2) for model in models]))
+    return models[best].predict(test), alphas[best]

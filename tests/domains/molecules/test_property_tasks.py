@@ -27,7 +27,7 @@ from domains.molecules.predict import predict
 from domains.molecules.predict.__main__ import main as predict_main
 from domains.molecules.tasks import Properties
 from domains.molecules.tasks.known import KnownMolecules
-from domains.molecules.tasks.ridge import ridge
+from domains.molecules.tasks.ridge import ALPHAS, ridge
 
 SPLITS = ("train", "val", "test")
 SMILES = [text for _, text in nci()][20:120]
@@ -255,18 +255,24 @@ def test_the_nearest_molecule_is_that_of_rdkit():
 
 
 @pytest.mark.parametrize("features", [5, 60])
-def test_ridge_is_that_of_a_library_whether_rows_or_features_are_more(features):
-    from sklearn.linear_model import Ridge
-
+def test_ridge_is_its_closed_form_at_the_strength_that_validates_best(features):
     rng = np.random.default_rng(features)
     x, weights = rng.normal(3, 2, (60, features)), rng.normal(size=features)
-    x[:, -1] = 1.0  # never varies
-    y = x @ weights + rng.normal(size=60)
+    x[:, -1] = 1.0  # never varies in training
+    x[50:, -1] = 7.0
+    y = x[:, :-1] @ weights[:-1] + rng.normal(size=60)
     train, val, test = slice(0, 30), slice(30, 45), slice(45, 60)
     found, alpha = ridge(x[train], y[train], x[val], y[val], x[test])
     z = (x - x[train].mean(0)) / np.maximum(x[train].std(0), 1e-9)
     z[:, -1] = 0
-    np.testing.assert_allclose(found, Ridge(alpha=alpha).fit(z[train], y[train]).predict(z[test]), rtol=1e-6)
+
+    def told(strength):
+        gram = z[train].T @ z[train] + strength * np.eye(features)
+        return z @ np.linalg.solve(gram, z[train].T @ (y[train] - y[train].mean())) + y[train].mean()
+
+    errors = {a: np.mean((told(a)[val] - y[val]) ** 2) for a in ALPHAS}
+    assert alpha == min(errors, key=errors.get)
+    np.testing.assert_allclose(found, told(alpha)[test], rtol=1e-6)
 
 
 def test_the_benchmark_compares_arms_of_the_same_seeds(tmp_path):
