@@ -10,7 +10,7 @@ pytest.importorskip("rdkit")
 
 from core.errors import CheckpointError, ConfigError, DataError
 from core.types import ModalityInput
-from domains.molecules.encoders import GIN, load_public, pack, read_public
+from domains.molecules.encoders import GIN, MoleculeGPS, load_public, pack, read_public
 from domains.molecules.processors import GraphProcessor
 
 TEXTS = ["CC(=O)Nc1ccc(O)cc1", "[Na+].[Cl-]", "C/C=C/F", "[Na+]", "C[C@H](N)C(=O)O"]
@@ -143,3 +143,13 @@ def test_a_checkpoint_that_does_not_fit_says_all_that_differs_and_changes_nothin
         read_public(tmp_path / "bad.pth")
     with pytest.raises(CheckpointError, match="no such file"):
         read_public(tmp_path / "absent.pth")
+
+
+@pytest.mark.parametrize("kind", [GIN, MoleculeGPS])
+def test_graphs_of_another_vocabulary_are_refused_by_every_encoder(kind):
+    other = GraphProcessor(vocabulary="ogb9")
+    encoder = kind(vocabulary="hu2", width=8, depth=1)
+    with pytest.raises(DataError, match="2 atom and 2 bond columns, the graphs have 9 and 3"):
+        encoder(other.collate([other.load("CCO")]))
+    with pytest.raises(ConfigError, match="give both the same `vocabulary`"):
+        encoder.check(other)
